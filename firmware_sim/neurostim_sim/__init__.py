@@ -1,0 +1,1 @@
+"""The simulated stimulator: firmware behaviour, electrode, tissue and faults in virtual time."""

@@ -1,0 +1,1 @@
+"""The independent judge: a delivered trace against a program, written from the format alone."""

@@ -1,0 +1,1 @@
+"""Pure definitions and arithmetic: units, programs, schedules, kernels. Knows no other room."""

@@ -1,0 +1,1 @@
+"""Stimulators behind one interface; one IO thread a link."""

@@ -1,0 +1,1 @@
+"""Leads and contacts as data, current sharing, and the circuit between contact and tissue."""

@@ -1,0 +1,1 @@
+"""Limits, rules and the gate that turns a schedule into an approved program."""

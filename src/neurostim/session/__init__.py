@@ -1,0 +1,1 @@
+"""The running of one stimulation session, its journal and its recovery after a crash."""

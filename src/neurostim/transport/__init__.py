@@ -1,0 +1,1 @@
+"""Carriers of bytes: serial, socket and in-process links behind one registry of URLs."""

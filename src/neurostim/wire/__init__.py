@@ -1,0 +1,1 @@
+"""The native protocol without any I/O: frames, messages, program images."""
