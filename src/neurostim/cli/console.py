@@ -1,0 +1,95 @@
+"""What all commands share: consoles, JSON output, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from neurostim.cli import exits
+from neurostim.core.errors import (
+    CommandTimeout,
+    ConfigError,
+    DeliveryUncertain,
+    DeviceFault,
+    NeurostimError,
+    ProtocolError,
+    SafetyError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RESEARCH_NOTICE = "For research use with the simulator or a bench load. Not a cleared medical device; not for use on people."
+
+_CODES: tuple[tuple[type[NeurostimError], int], ...] = (
+    (ConfigError, exits.CONFIG),
+    (SafetyError, exits.SAFETY),
+    (DeliveryUncertain, exits.UNCERTAIN),
+    (ProtocolError, exits.DEVICE),
+    (TransportError, exits.DEVICE),
+    (CommandTimeout, exits.DEVICE),
+    (DeviceFault, exits.DEVICE),
+)
+
+
+def out() -> Console:
+    """Console for results, on standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> Console:
+    """Console for errors and progress, on standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def emit_json(value: Any) -> None:
+    """Write one JSON document to standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def exit_code(error: NeurostimError) -> int:
+    """The documented exit code of an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), exits.FAILED)
+
+
+def error_document(error: NeurostimError) -> dict[str, Any]:
+    """An error as data, for ``--json``."""
+    document: dict[str, Any] = {
+        "error": error.code,
+        "kind": type(error).__name__,
+        "message": error.message,
+        "allowed": error.allowed,
+        "remedy": error.remedy,
+        "exit_code": exit_code(error),
+    }
+    if isinstance(error, ConfigError):
+        document["problems"] = [
+            {"place": item.place, "found": item.found, "allowed": item.allowed} for item in error.problems
+        ]
+    if isinstance(error, SafetyError):
+        document["rules"] = list(error.rules)
+    return document
+
+
+def report_error(error: NeurostimError, *, as_json: bool) -> int:
+    """Show an error (as JSON on standard output where asked) and return its exit code."""
+    if as_json:
+        emit_json(error_document(error))
+    else:
+        console = err()
+        console.print(f"[bold red]{type(error).__name__}[/] [dim]({error.code})[/]", end=" ")
+        console.print(str(error), markup=False)
+    return exit_code(error)
+
+
+def close_output_quietly() -> None:
+    """Point standard output at nothing after its reader went away, so that the exit is silent."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())

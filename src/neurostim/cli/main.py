@@ -1,0 +1,62 @@
+"""Front door of the command line: registers the commands and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+
+import neurostim
+from neurostim.cli import console, exits
+from neurostim.core.errors import NeurostimError
+
+# Each module defines `app`; importing one must stay cheap, since `--help` imports them all.
+_GROUPS = ("program",)
+_COMMANDS = ("conform",)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"neurostim {neurostim.__version__}")
+        raise typer.Exit
+
+
+def build() -> typer.Typer:
+    """Assemble the application from its command modules."""
+    app = typer.Typer(
+        name="neurostim",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help=f"Open trial bench for neuromodulation. {console.RESEARCH_NOTICE}",
+    )
+
+    @app.callback()
+    def root(
+        version: Annotated[
+            bool,
+            typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
+        ] = False,
+    ) -> None:
+        """Root options."""
+
+    root.__doc__ = None
+    for name in _COMMANDS:
+        app.add_typer(importlib.import_module(f"neurostim.cli.{name}").app)
+    for name in _GROUPS:
+        app.add_typer(importlib.import_module(f"neurostim.cli.{name}").app, name=name)
+    return app
+
+
+def main() -> None:
+    """Run the command line; exit codes are those of `neurostim.cli.exits`."""
+    try:
+        build()()
+    except NeurostimError as error:
+        sys.exit(console.report_error(error, as_json="--json" in sys.argv))
+    except BrokenPipeError:
+        console.close_output_quietly()
+        sys.exit(exits.OK)
+    except KeyboardInterrupt:
+        sys.exit(exits.INTERRUPTED)
