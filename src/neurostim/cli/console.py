@@ -22,7 +22,10 @@ from neurostim.core.errors import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-RESEARCH_NOTICE = "For research use with the simulator or a bench load. Not a cleared medical device; not for use on people."
+RESEARCH_NOTICE = (
+    "For research use with the simulator or a bench load. "
+    "Not a cleared medical device; not for use on people."
+)
 
 _CODES: tuple[tuple[type[NeurostimError], int], ...] = (
     (ConfigError, exits.CONFIG),

@@ -39,9 +39,8 @@ def build() -> typer.Typer:
             typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
         ] = False,
     ) -> None:
-        """Root options."""
+        del version  # eager: its callback has already answered
 
-    root.__doc__ = None
     for name in _COMMANDS:
         app.add_typer(importlib.import_module(f"neurostim.cli.{name}").app)
     for name in _GROUPS:
