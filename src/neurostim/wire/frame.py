@@ -1,0 +1,225 @@
+"""Frames on the line: delimiter, byte stuffing, header, CRC-32; and a decoder that survives any bytes.
+
+A frame is 0x00, the stuffed bytes of header | payload | CRC-32, and 0x00. It begins with a delimiter so
+that a half-sent frame before it dies and cannot swallow it: a stop must never be swallowed.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from neurostim.core.errors import ProtocolError
+from neurostim.wire import cobs
+from neurostim.wire.layout import Kind
+
+VERSION: Final = 1
+MAX_FRAME_BYTES: Final = 1024
+HEADER_BYTES: Final = 30
+CRC_BYTES: Final = 4
+TAG_BYTES: Final = 16
+MAX_PAYLOAD_BYTES: Final = 960
+"""Longest payload: with header, a tag and CRC it still fits `MAX_FRAME_BYTES`, stuffed and delimited."""
+
+FLAG_REPLY: Final = 0x01
+FLAG_EVENT: Final = 0x02
+FLAG_AUTHENTICATED: Final = 0x04
+
+_HEADER: Final = struct.Struct("<BBBBIQIQH")
+_CRC: Final = struct.Struct("<I")
+_MIN_BYTES: Final = HEADER_BYTES + CRC_BYTES
+_MAX_STUFFED: Final = MAX_FRAME_BYTES - 2
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame, unpacked.
+
+    Attributes
+    ----------
+    type : int
+        Message type, 1..127. Whether this version has such a message is judged later.
+    kind : Kind
+        Request, reply or event.
+    session : int
+        Session the device gave, 0 for none.
+    sequence : int
+        Number of the frame, one more than that of the sender's last frame.
+    command_id : int
+        Number of the command; a reply repeats it; 0 in events.
+    lease_us : int
+        From a host: the device clock last heard [us]. From a device: its clock at sending [us].
+    payload : bytes
+        Bytes of the message.
+    """
+
+    type: int
+    kind: Kind
+    session: int
+    sequence: int
+    command_id: int
+    lease_us: int
+    payload: bytes
+
+
+class FrameFault(enum.Enum):
+    """Why bytes between two delimiters were dropped. The values are the codes of the errors."""
+
+    TOO_LONG = "frame-too-long"
+    STUFFING = "bad-cobs"
+    TOO_SHORT = "frame-too-short"
+    CHECKSUM = "bad-crc"
+    VERSION = "unsupported-version"
+    AUTHENTICATION = "authentication-unsupported"
+    HEADER = "bad-header"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameError:
+    """A dropped frame: why, how many bytes, and in words."""
+
+    fault: FrameFault
+    size: int
+    message: str
+
+
+@dataclass(slots=True)
+class FrameCounts:
+    """What a decoder has seen since it was made."""
+
+    frames: int = 0
+    dropped_frames: int = 0
+    dropped_bytes: int = 0
+    faults: dict[FrameFault, int] = field(default_factory=lambda: dict.fromkeys(FrameFault, 0))
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Bytes of a frame, with a delimiter on both sides.
+
+    Raises
+    ------
+    ProtocolError
+        Where a header value does not fit its field, or the payload is too long.
+    """
+    if len(frame.payload) > MAX_PAYLOAD_BYTES:
+        raise ProtocolError(
+            f"payload of {len(frame.payload)} bytes", allowed=f"0..{MAX_PAYLOAD_BYTES}", code="bad-length"
+        )
+    if not 0 < frame.type < 0x80:
+        raise ProtocolError(f"message type {frame.type}", allowed="1..127", code="bad-header")
+    try:
+        head = _HEADER.pack(
+            VERSION,
+            frame.type,
+            frame.kind,
+            0,
+            frame.session,
+            frame.sequence,
+            frame.command_id,
+            frame.lease_us,
+            len(frame.payload),
+        )
+    except struct.error as error:
+        raise ProtocolError(f"frame header: {error}", code="bad-header") from error
+    body = head + frame.payload
+    return b"\0" + cobs.encode(body + _CRC.pack(zlib.crc32(body))) + b"\0"
+
+
+def decode_frame(stuffed: bytes) -> Frame:
+    """Read the bytes between two delimiters.
+
+    Raises
+    ------
+    ProtocolError
+        Whose code is the value of one `FrameFault`.
+    """
+    if len(stuffed) > _MAX_STUFFED:
+        raise _fault(FrameFault.TOO_LONG, f"{len(stuffed)} bytes between delimiters", f"{_MAX_STUFFED}")
+    body = cobs.decode(stuffed)
+    length = len(body) - CRC_BYTES
+    if length < HEADER_BYTES:
+        raise _fault(FrameFault.TOO_SHORT, f"{len(body)} bytes", f"{_MIN_BYTES} or more")
+    if zlib.crc32(body[:length]) != int.from_bytes(body[length:], "little"):
+        raise _fault(FrameFault.CHECKSUM, "a wrong CRC-32", "the CRC-32 of header and payload")
+    version, kind_of_message, flags, reserved, session, sequence, command_id, lease_us, payload_length = (
+        _HEADER.unpack_from(body)
+    )
+    if version != VERSION:
+        raise _fault(FrameFault.VERSION, f"version {version}", f"{VERSION}")
+    if flags & FLAG_AUTHENTICATED:
+        raise _fault(FrameFault.AUTHENTICATION, "the authenticated flag", "unauthenticated frames")
+    if flags > FLAG_EVENT or reserved or not 0 < kind_of_message < 0x80:
+        found = f"type 0x{kind_of_message:02X}, flags 0x{flags:02X}, reserved 0x{reserved:02X}"
+        raise _fault(FrameFault.HEADER, found, "type 1..127, flags 0..2, reserved 0")
+    if payload_length != length - HEADER_BYTES or payload_length > MAX_PAYLOAD_BYTES:
+        found = f"payload length {payload_length} with {length - HEADER_BYTES} bytes"
+        raise _fault(FrameFault.HEADER, found, f"equal lengths, at most {MAX_PAYLOAD_BYTES}")
+    payload = body[HEADER_BYTES:length]
+    return Frame(kind_of_message, Kind(flags), session, sequence, command_id, lease_us, payload)
+
+
+class FrameDecoder:
+    """Finds frames in a stream of bytes, whatever the bytes are.
+
+    It never raises on input, never holds more than `MAX_FRAME_BYTES`, and is in step again
+    after the next delimiter. Frames and errors come out in the order of the line.
+    """
+
+    def __init__(self) -> None:
+        self.counts = FrameCounts()
+        self._held = bytearray()
+        self._overrun = 0
+
+    def feed(self, data: bytes) -> list[Frame | FrameError]:
+        """Take bytes from the line; return what they completed."""
+        found: list[Frame | FrameError] = []
+        *ended, rest = data.split(b"\0")
+        for piece in ended:
+            self._hold(piece)
+            self._close(found)
+        self._hold(rest)
+        return found
+
+    def reset(self) -> None:
+        """Forget a frame begun, as after a reconnect."""
+        self.counts.dropped_bytes += len(self._held) + self._overrun
+        self._held.clear()
+        self._overrun = 0
+
+    def _hold(self, piece: bytes) -> None:
+        room = _MAX_STUFFED - len(self._held)
+        if len(piece) > room or self._overrun:
+            self._overrun += len(self._held) + len(piece)
+            self._held.clear()
+        else:
+            self._held += piece
+
+    def _close(self, found: list[Frame | FrameError]) -> None:
+        if self._overrun:
+            size, self._overrun = self._overrun, 0
+            self._drop(found, FrameFault.TOO_LONG, size, f"{size} bytes without a delimiter")
+        elif self._held:
+            held = bytes(self._held)
+            self._held.clear()
+            try:
+                frame = decode_frame(held)
+            except ProtocolError as error:
+                self._drop(found, FrameFault(error.code), len(held), str(error))
+            else:
+                self.counts.frames += 1
+                found.append(frame)
+
+    def _drop(self, found: list[Frame | FrameError], fault: FrameFault, size: int, message: str) -> None:
+        self.counts.dropped_frames += 1
+        self.counts.dropped_bytes += size
+        self.counts.faults[fault] += 1
+        found.append(FrameError(fault, size, message))
+
+
+def _fault(fault: FrameFault, found: str, allowed: str) -> ProtocolError:
+    return ProtocolError(
+        f"frame: found {found}", allowed=allowed, remedy="The frame was dropped.", code=fault.value
+    )

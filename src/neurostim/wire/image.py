@@ -1,0 +1,275 @@
+"""The bytes of a program image: one fixed layout, one encoding for each image, nothing lenient.
+
+The layout is in ``protocols/wire/specification.md``; the bounds are those of the program format.
+Whether a device can deliver an image is not judged here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from typing import Final
+
+from neurostim.core.errors import ProtocolError
+from neurostim.core.image import RETURN_INDEX, Grid, ImageArea, ProgramImage
+from neurostim.core.program import Recharge
+
+MAGIC: Final = b"NSPI"
+IMAGE_VERSION: Final = 1
+MAX_AREAS: Final = 8
+MAX_CONTACT: Final = 32
+MAX_AMPLITUDE_NA: Final = 150_000_000
+
+_S: Final = 1_000_000_000
+_DAY: Final = 86_400 * _S
+_MIN_WIDTH_NS: Final = 1_000
+_MAX_WIDTH_NS: Final = 10_000_000
+_MILLIHERTZ_NS: Final = 10**12
+_MAX_MILLIHERTZ: Final = 20_000_000
+_INTERVAL: Final = (50_000, 1_000 * _S)
+_FLAG_DROP: Final = 0x01
+_FLAG_BENCH: Final = 0x02
+
+_HEAD: Final = struct.Struct("<4sBBBBHHIIIIQ")
+_AREA: Final = struct.Struct("<IIIBBHiQIQIQQQQQB")
+_SHARE: Final = struct.Struct("<Bh")
+
+MAX_IMAGE_BYTES: Final = _HEAD.size + MAX_AREAS * (_AREA.size + (MAX_CONTACT + 1) * _SHARE.size)
+
+
+def encode_image(image: ProgramImage) -> bytes:
+    """Bytes of an image.
+
+    Raises
+    ------
+    ProtocolError
+        Where a value is outside the bounds of the format; nothing is adjusted.
+    """
+    check_image(image)
+    grid = image.grid
+    areas = b"".join(_encode_area(area) for area in image.areas)
+    flags = (_FLAG_DROP if image.interleave_drop else 0) | (_FLAG_BENCH if image.bench else 0)
+    head = _HEAD.pack(
+        MAGIC,
+        IMAGE_VERSION,
+        flags,
+        len(image.areas),
+        0,
+        _HEAD.size + len(areas),
+        0,
+        grid.tick_ns,
+        grid.step_na,
+        grid.guard_ticks,
+        grid.recovery_min_ticks,
+        image.duration_ns,
+    )
+    return head + areas
+
+
+def decode_image(data: bytes) -> ProgramImage:
+    """Read an image; accepts exactly what `encode_image` makes.
+
+    Raises
+    ------
+    ProtocolError
+        Where the bytes are not the one encoding of an image inside the bounds of the format.
+    """
+    if len(data) < _HEAD.size:
+        raise _refuse("length", len(data), f"{_HEAD.size} bytes or more")
+    magic, version, flags, count, reserved, length, reserved2, tick, step, guard, recovery, duration = (
+        _HEAD.unpack_from(data)
+    )
+    if magic != MAGIC or version != IMAGE_VERSION:
+        raise _refuse("magic and version", (magic, version), f"{MAGIC!r}, {IMAGE_VERSION}")
+    if reserved or reserved2 or flags > (_FLAG_DROP | _FLAG_BENCH):
+        raise _refuse("reserved bits", (flags, reserved, reserved2), "zero")
+    if length != len(data):
+        raise _refuse("length", length, f"{len(data)}, the bytes there are")
+    areas, at = [], _HEAD.size
+    for _ in range(count):
+        area, at = _decode_area(data, at)
+        areas.append(area)
+    if at != len(data):
+        raise _refuse("length", length, f"{at}, what the areas take")
+    image = ProgramImage(
+        Grid(tick, step, guard, recovery),
+        tuple(areas),
+        duration,
+        bool(flags & _FLAG_DROP),
+        bool(flags & _FLAG_BENCH),
+    )
+    check_image(image)
+    return image
+
+
+def image_digest(data: bytes) -> bytes:
+    """SHA-256 over the bytes of an image."""
+    return hashlib.sha256(data).digest()
+
+
+def _encode_area(area: ImageArea) -> bytes:
+    head = _AREA.pack(
+        area.amplitude_na,
+        area.width_ticks,
+        area.interphase_ticks,
+        area.recharge,
+        area.ratio,
+        area.burst_pulses,
+        area.priority,
+        area.period_num,
+        area.period_den,
+        area.burst_period_num,
+        area.burst_period_den,
+        area.ramp_up_ns,
+        area.ramp_down_ns,
+        area.delay_ns,
+        area.on_ns,
+        area.off_ns,
+        len(area.shares),
+    )
+    return head + b"".join(_SHARE.pack(contact, permille) for contact, permille in area.shares)
+
+
+def _decode_area(data: bytes, at: int) -> tuple[ImageArea, int]:
+    if len(data) < at + _AREA.size:
+        raise _refuse("length", len(data), f"{at + _AREA.size} or more")
+    values = _AREA.unpack_from(data, at)
+    amplitude, width, interphase, recharge, ratio, pulses, priority = values[:7]
+    period_num, period_den, burst_num, burst_den, up, down, delay, on, off, count = values[7:]
+    at += _AREA.size
+    stop = at + count * _SHARE.size
+    if len(data) < stop:
+        raise _refuse("length", len(data), f"{stop} or more")
+    try:
+        kind = Recharge(recharge)
+    except ValueError:
+        raise _refuse("recharge", recharge, "0..5") from None
+    area = ImageArea(
+        amplitude_na=amplitude,
+        shares=tuple(_SHARE.iter_unpack(data[at:stop])),
+        width_ticks=width,
+        interphase_ticks=interphase,
+        recharge=kind,
+        ratio=ratio,
+        period_num=period_num,
+        period_den=period_den,
+        burst_pulses=pulses,
+        burst_period_num=burst_num,
+        burst_period_den=burst_den,
+        ramp_up_ns=up,
+        ramp_down_ns=down,
+        delay_ns=delay,
+        on_ns=on,
+        off_ns=off,
+        priority=priority,
+    )
+    return area, stop
+
+
+def check_image(image: ProgramImage) -> None:
+    """Refuse an image that leaves the bounds of the format.
+
+    Raises
+    ------
+    ProtocolError
+        Naming the first value that does.
+    """
+    grid = image.grid
+    _within("grid.tick_ns", grid.tick_ns, 1, _MAX_WIDTH_NS)
+    _within("grid.step_na", grid.step_na, 1, MAX_AMPLITUDE_NA)
+    _within("grid.guard_ticks", grid.guard_ticks, 0, _S // grid.tick_ns)
+    _within("grid.recovery_min_ticks", grid.recovery_min_ticks, 0, _S // grid.tick_ns)
+    _within("duration_ns", image.duration_ns, 0, 365 * _DAY)
+    _flag("interleave_drop", image.interleave_drop)
+    _flag("bench", image.bench)
+    _within("areas", len(image.areas), 1, MAX_AREAS)
+    for index, area in enumerate(image.areas):
+        _check_area(f"area {index}", area, image)
+
+
+def _check_area(place: str, area: ImageArea, image: ProgramImage) -> None:
+    tick, bench = image.grid.tick_ns, image.bench
+    _within(f"{place} amplitude_na", area.amplitude_na, 0, MAX_AMPLITUDE_NA)
+    _check_shares(place, area.shares)
+    # Widths are those of the file rounded to the nearest tick, at least one: half a tick beyond each bound.
+    widest = (2 * _MAX_WIDTH_NS + tick) // (2 * tick)
+    least = max(1, -((tick - 2 * _MIN_WIDTH_NS) // (2 * tick)))
+    _within(f"{place} width_ticks", area.width_ticks, least, max(1, widest))
+    _within(f"{place} interphase_ticks", area.interphase_ticks, 0, max(1, widest))
+    if type(area.recharge) is not Recharge or (area.recharge is Recharge.NONE and not bench):
+        raise _refuse(f"{place} recharge", area.recharge, "a Recharge; NONE only with bench")
+    if area.recharge is Recharge.ACTIVE_ASYMMETRIC:
+        _within(f"{place} ratio", area.ratio, 2, 20)
+    else:
+        _within(f"{place} ratio", area.ratio, 1, 1)
+    _check_period(f"{place} period", area.period_num, area.period_den, intervals=True)
+    _within(f"{place} burst_pulses", area.burst_pulses, 1, 1000)
+    if area.burst_pulses > 1:
+        _check_period(f"{place} burst_period", area.burst_period_num, area.burst_period_den, intervals=False)
+    elif (area.burst_period_num, area.burst_period_den) != (0, 1):
+        found = (area.burst_period_num, area.burst_period_den)
+        raise _refuse(f"{place} burst_period", found, "0/1 without a burst")
+    if area.burst_pulses == 1 and area.recharge is Recharge.PASSIVE_AFTER_BURST:
+        raise _refuse(f"{place} recharge", area.recharge.word, "another recharge without a burst")
+    shortest_ramp = 0 if bench else 1
+    _within(f"{place} ramp_up_ns", area.ramp_up_ns, shortest_ramp, 60 * _S)
+    _within(f"{place} ramp_down_ns", area.ramp_down_ns, shortest_ramp, 60 * _S)
+    _within(f"{place} delay_ns", area.delay_ns, 0, 60 * _S)
+    if image.duration_ns and area.delay_ns >= image.duration_ns:
+        raise _refuse(f"{place} delay_ns", area.delay_ns, f"below the duration of {image.duration_ns}")
+    if area.on_ns or area.off_ns:
+        _within(f"{place} on_ns", area.on_ns, _S // 10, _DAY)
+        _within(f"{place} off_ns", area.off_ns, 0, _DAY)
+    _within(f"{place} priority", area.priority, -(2**31), 2**31 - 1)
+
+
+def _check_shares(place: str, shares: tuple[tuple[int, int], ...]) -> None:
+    _within(f"{place} shares", len(shares), 2, MAX_CONTACT + 1)
+    before = 0
+    sums = {True: 0, False: 0}
+    for contact, permille in shares:
+        if contact != RETURN_INDEX:
+            _within(f"{place} contact", contact, 1, MAX_CONTACT)
+        if contact <= before:
+            raise _refuse(f"{place} contact", contact, "ascending contacts")
+        _within(f"{place} share", permille, -1000, 1000)
+        if permille == 0:
+            raise _refuse(f"{place} share", permille, "a share that is not zero")
+        sums[permille < 0] += permille
+        before = contact
+    if (sums[True], sums[False]) != (-1000, 1000):
+        raise _refuse(f"{place} shares", (sums[True], sums[False]), "cathodes -1000, anodes +1000")
+
+
+def _check_period(place: str, num: int, den: int, *, intervals: bool) -> None:
+    _within(f"{place}_num", num, 1, _MILLIHERTZ_NS)
+    _within(f"{place}_den", den, 1, _MAX_MILLIHERTZ)
+    if math.gcd(num, den) != 1:
+        raise _refuse(place, (num, den), "lowest terms")
+    # A rate has at most three decimals in Hz, so its period is 10^12 / m ns; an interval is whole ns.
+    millihertz, rest = divmod(_MILLIHERTZ_NS * den, num)
+    if rest == 0 and 1 <= millihertz <= _MAX_MILLIHERTZ:
+        return
+    if intervals and den == 1 and _INTERVAL[0] <= num <= _INTERVAL[1]:
+        return
+    raise _refuse(place, (num, den), "0.001 Hz..20 kHz in steps of 0.001 Hz, or 50 us..1000 s in whole ns")
+
+
+def _within(place: str, value: int, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise _refuse(place, value, f"{low}..{high}")
+
+
+def _flag(place: str, value: bool) -> None:
+    if type(value) is not bool:
+        raise _refuse(place, value, "a bool")
+
+
+def _refuse(place: str, found: object, allowed: str) -> ProtocolError:
+    return ProtocolError(
+        f"program image, {place}: found {found!r}",
+        allowed=allowed,
+        remedy="The image was not accepted.",
+        code="bad-image",
+    )
