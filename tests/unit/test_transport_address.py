@@ -1,0 +1,111 @@
+"""Addresses are checked before anything is opened."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurostim.core.errors import ConfigError, TransportError
+from neurostim.transport import open_url, parse_address, schemes
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("/dev/ttyACM0", ("serial", "/dev/ttyACM0", "", 0, 115200)),
+        ("COM3", ("serial", "COM3", "", 0, 115200)),
+        ("./device link", ("serial", "./device link", "", 0, 115200)),
+        ("serial:///dev/ttyUSB0?baud=3000000", ("serial", "/dev/ttyUSB0", "", 0, 3000000)),
+        ("serial://COM3", ("serial", "COM3", "", 0, 115200)),
+        ("socket://127.0.0.1:7700", ("socket", "", "127.0.0.1", 7700, 115200)),
+        ("SOCKET://[::1]:1", ("socket", "", "::1", 1, 115200)),
+        ("sim://scs?seed=1&fault=open", ("sim", "scs", "", 0, 115200)),
+    ],
+)
+def test_an_address_says_what_it_names(url, named) -> None:
+    address = parse_address(url)
+    assert (address.scheme, address.path, address.host, address.port, address.baud) == named
+
+
+def test_options_of_other_links_are_kept() -> None:
+    assert parse_address("sim://scs?seed=1&fault=").options == {"seed": "1", "fault": ""}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        " /dev/ttyACM0",
+        "/dev/tty\x00",
+        "x" * 2000,
+        "socket://",
+        "socket://host",
+        "socket://host:0",
+        "socket://host:65536",
+        "socket://host:port",
+        "socket://host:1/path",
+        "socket://host:1?a=b",
+        "serial://",
+        "serial:///dev/ttyUSB0?parity=N",
+        "://x",
+        "9p://x",
+        None,
+        7,
+        b"/dev/ttyACM0",
+    ],
+)
+def test_what_is_no_address_is_refused_with_an_example(url) -> None:
+    with pytest.raises(ConfigError, match="socket://") as caught:
+        parse_address(url)
+    assert caught.value.code == "address"
+
+
+@pytest.mark.parametrize("baud", ["7", "1e5", "115201", "-9600", " 9600"])
+def test_a_wrong_baud_rate_lists_those_allowed(baud) -> None:
+    with pytest.raises(ConfigError, match="460800"):
+        parse_address(f"serial:///dev/ttyUSB0?baud={baud}")
+
+
+@given(st.text())
+def test_any_text_is_an_address_or_a_typed_error(text: str) -> None:
+    try:
+        address = parse_address(text)
+    except ConfigError:
+        return
+    assert address.url == text
+
+
+def test_an_unknown_scheme_names_those_that_are_installed() -> None:
+    with pytest.raises(ConfigError, match="serial") as caught:
+        open_url("carrier-pigeon://roof")
+    assert {"serial", "socket", "sim"} <= set(schemes())
+    assert caught.value.code == "address"
+
+
+def test_a_package_that_returns_no_link_is_refused(monkeypatch) -> None:
+    class Point:
+        name = "odd"
+        value = "odd:open_url"
+
+        def load(self):
+            return lambda _url: object()
+
+    monkeypatch.setattr("neurostim.transport.opening.entry_points", lambda group: [Point()])
+    with pytest.raises(TransportError, match="not a link") as caught:
+        open_url("odd://x")
+    assert caught.value.code == "transport-package"
+
+
+def test_a_package_that_cannot_be_loaded_says_what_to_install(monkeypatch) -> None:
+    class Point:
+        name = "odd"
+        value = "odd:open_url"
+
+        def load(self):
+            raise ImportError("no module named odd")
+
+    monkeypatch.setattr("neurostim.transport.opening.entry_points", lambda group: [Point()])
+    with pytest.raises(TransportError, match="Install") as caught:
+        open_url("odd://x")
+    assert isinstance(caught.value.__cause__, ImportError)
