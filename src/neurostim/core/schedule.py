@@ -1,0 +1,164 @@
+"""The compiled program: symbolic and exact, with random access at any time.
+
+A schedule holds loops, not pulses. What is asked of it (timing, currents, dose, events, samples,
+envelope) is computed from the program at that place; hour 23 costs what second 1 costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from neurostim.core.bounds import HORIZON_NS
+from neurostim.core.errors import ConfigError
+from neurostim.core.image import RETURN_INDEX, ProgramImage
+from neurostim.core.program import RETURN_CONTACT
+from neurostim.core.sharing import contact_currents
+from neurostim.core.timing import AreaTiming
+from neurostim.core.validate import image_problems
+
+if TYPE_CHECKING:
+    from neurostim.core.dose import Dose, UnitTotals
+    from neurostim.core.profile import WindowProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """One value the grid changed: asked and given in ``unit`` (ns or nA), and the relative difference."""
+
+    place: str
+    asked: Fraction
+    given: Fraction
+    unit: str
+    relative: Fraction
+
+    @classmethod
+    def of(cls, place: str, asked: Fraction, given: Fraction, unit: str) -> Adjustment:
+        """Make an adjustment; ``relative`` is the magnitude of the difference over asked."""
+        return cls(place, asked, given, unit, abs(given - asked) / abs(asked))
+
+
+class Schedule:
+    """A program image and what it means in time.
+
+    Made by `neurostim.core.compile.compile_program`, or from an image alone by `from_image`.
+
+    Parameters
+    ----------
+    image : ProgramImage
+        The program on a device's grid; judged already, or by `from_image`.
+    labels : mapping of int to str
+        What the program calls each device contact.
+    adjustments : tuple of Adjustment
+        What rounding to the grid changed.
+    names : tuple of str
+        Names of the areas.
+    title : str
+        Name of the program.
+    """
+
+    def __init__(
+        self,
+        image: ProgramImage,
+        *,
+        labels: Mapping[int, str] | None = None,
+        adjustments: tuple[Adjustment, ...] = (),
+        names: tuple[str, ...] = (),
+        title: str = "",
+    ) -> None:
+        self.image = image
+        self.title = title
+        self.contacts: tuple[int, ...] = tuple(
+            sorted({contact for area in image.areas for contact, _ in area.shares})
+        )
+        given = labels or {}
+        self.labels: dict[int, str] = {
+            contact: given.get(contact, _default_label(contact)) for contact in self.contacts
+        }
+        self.adjustments = adjustments
+        self.names: tuple[str, ...] = names or tuple(f"area {n}" for n in range(1, len(image.areas) + 1))
+        self._timings = tuple(AreaTiming.of(area, image.grid, image.duration_ns) for area in image.areas)
+        self._profiles: dict[tuple[int, int | None], WindowProfile] = {}
+
+    @classmethod
+    def from_image(cls, image: ProgramImage, labels: Mapping[int, str] | None = None) -> Schedule:
+        """Make a schedule from an image alone.
+
+        Raises
+        ------
+        ConfigError
+            With every problem, as `compile_program`.
+        """
+        problems = image_problems(image)
+        if problems:
+            raise ConfigError("the program image is refused", problems=problems, code="image")
+        return cls(image, labels=labels)
+
+    @property
+    def duration_ns(self) -> int | None:
+        """Duration of the program [ns]; None where it runs until stopped."""
+        return self.image.duration_ns or None
+
+    def area_timing(self, area: int) -> AreaTiming:
+        """Exact timing of area ``area`` (0 upward): lengths, occupancies and intervals in ticks."""
+        return self._timings[area]
+
+    def unit_currents(self, area: int, factor: Fraction | int = 1) -> dict[int, int]:
+        """Contact currents [nA] of a unit of ``area`` at a ramp factor, in contact order."""
+        one = self.image.areas[area]
+        return contact_currents(one.amplitude_na, factor, one.shares, self.image.grid.step_na, one.ratio)
+
+    def dose(self, duration_ns: int | None = None) -> Dose:
+        """Exact charge of every unit whose nominal onset lies before ``duration_ns``.
+
+        Parameters
+        ----------
+        duration_ns : int, optional
+            Time from the start of output [ns]; the program's own duration by default. A program
+            that runs until stopped needs it.
+
+        Returns
+        -------
+        Dose
+            Charges in aC, exact.
+        """
+        from neurostim.core.dose import Dose, area_dose
+
+        limit = self._limit(duration_ns)
+        areas = []
+        for index, timing in enumerate(self._timings):
+            areas.append(area_dose(index, timing, self._totals(index, limit)))
+        return Dose(limit, tuple(areas))
+
+    def _totals(self, area: int, limit_ns: int) -> UnitTotals:
+        from neurostim.core.dose import closed_totals
+
+        return closed_totals(self._timings[area], lambda length: self.profile(area, length), limit_ns)
+
+    def _limit(self, duration_ns: int | None) -> int:
+        if duration_ns is None:
+            if self.duration_ns is None:
+                raise ConfigError(
+                    "the program runs until stopped, so its dose needs a time",
+                    allowed="a duration in ns",
+                    code="endless",
+                )
+            return self.duration_ns
+        if not 0 <= duration_ns <= HORIZON_NS:
+            raise ConfigError(f"found {duration_ns} ns", allowed=f"0 to {HORIZON_NS} ns", code="horizon")
+        return duration_ns
+
+    def profile(self, area: int, length: int | None) -> WindowProfile:
+        """The runs of a window of ``length`` ticks of ``area``; kept once made."""
+        from neurostim.core.profile import window_profile
+
+        key = (area, length)
+        if key not in self._profiles:
+            self._profiles[key] = window_profile(self._timings[area], self.image.grid, length)
+        return self._profiles[key]
+
+
+def _default_label(contact: int) -> str:
+    return RETURN_CONTACT if contact == RETURN_INDEX else str(contact)
