@@ -11,6 +11,9 @@ from typing import Final
 from neurostim.core.errors import ProtocolError
 
 _RUN: Final = 254
+_FULL_CODE: Final = _RUN + 1
+_FULL: Final = bytes([_FULL_CODE])
+_CODES: Final = [bytes([length + 1]) for length in range(_RUN)]
 
 
 def encoded_length(length: int) -> int:
@@ -20,23 +23,20 @@ def encoded_length(length: int) -> int:
 
 def encode(data: bytes) -> bytes:
     """Stuff ``data``; the result holds no zero byte and no delimiter."""
-    out = bytearray()
     runs = data.split(b"\0")
+    if len(data) < _RUN:
+        return b"".join([_CODES[len(run)] + run for run in runs])
+    out = bytearray()
     last = len(runs) - 1
     for index, run in enumerate(runs):
-        length = len(run)
-        if length < _RUN:
-            out.append(length + 1)
-            out += run
-            continue
-        start = 0
-        while length - start >= _RUN:
-            out.append(0xFF)
+        start, left = 0, len(run)
+        while left >= _RUN:
+            out += _FULL
             out += run[start : start + _RUN]
-            start += _RUN
+            start, left = start + _RUN, left - _RUN
         # A full run stands for no zero; only at the very end may nothing follow it.
-        if start < length or index < last:
-            out.append(length - start + 1)
+        if not start or left or index < last:
+            out += _CODES[left]
             out += run[start:]
     return bytes(out)
 
@@ -49,24 +49,27 @@ def decode(data: bytes) -> bytes:
     ProtocolError
         ``bad-cobs`` where ``data`` is not what `encode` makes of any bytes.
     """
-    out = bytearray()
-    at, end = 0, len(data)
-    if not end or 0 in data:
-        raise _broken("nothing" if not end else "a zero byte")
-    code = 0
+    if not data or 0 in data:
+        raise _broken("a zero byte" if data else "nothing")
+    out = bytearray(data)
+    end = len(data)
+    at = 0
+    after_full: list[int] = []
+    # Each code but the first stands where a zero was, so the codes become the zeros in place.
     while at < end:
-        full = code == 0xFF
         code = data[at]
-        stop = at + code
-        if stop > end:
-            raise _broken(f"a run of {code - 1} bytes with {end - at - 1} left")
-        out += data[at + 1 : stop]
-        if stop < end:
-            if code != 0xFF:
-                out.append(0)
-        elif code == 1 and full:
+        out[at] = 0
+        at += code
+        if code == _FULL_CODE:
+            after_full.append(at)
+    if at != end:
+        raise _broken(f"a run that ends {at - end} bytes beyond the frame")
+    if after_full:
+        if after_full[-1] == end - 1 and data[-1] == 1:
             raise _broken("an empty run after a full one at the end")
-        at = stop
+        for place in reversed(after_full):
+            del out[place : place + 1]
+    del out[0]
     return bytes(out)
 
 

@@ -127,6 +127,14 @@ class Description:
     events: tuple[EventText, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Names that a field's type may use, with the size of each struct."""
+
+    enums: frozenset[str]
+    sizes: dict[str, int]
+
+
 def class_name(name: str) -> str:
     """``LOAD_BEGIN`` -> ``LoadBegin``."""
     return "".join(word.capitalize() for word in name.split("_"))
@@ -150,31 +158,30 @@ def load_description(path: Path) -> Description:
         )
         for entry in raw["enum"]
     )
-    names = {entry.name for entry in enums}
-    sizes: dict[str, int] = {}
+    known = _Known(frozenset(entry.name for entry in enums), {})
     structs = []
     for entry in raw["struct"]:
-        struct = _record(entry["name"], entry["name"], entry["meaning"], entry["fields"], names, sizes)
+        struct = _record(entry["name"], entry["name"], entry["meaning"], entry["fields"], known)
         if any(field.is_variable for field in struct.fields):
             raise ConfigError(f"{struct.name}: a struct has a fixed length")
-        sizes[struct.name] = struct.fixed_size
+        known.sizes[struct.name] = struct.fixed_size
         structs.append(struct)
-    messages = tuple(_message(entry, names, sizes) for entry in raw["message"])
-    events = tuple(_event(entry, names, sizes) for entry in raw["event"])
+    messages = tuple(_message(entry, known) for entry in raw["message"])
+    events = tuple(_event(entry, known) for entry in raw["event"])
     description = Description(
         raw["protocol_version"],
         tuple((c["name"], c["value"], c["unit"], c["meaning"]) for c in raw["constants"]),
         enums,
         tuple(structs),
         messages,
-        _event(raw["error"], names, sizes),
+        _event(raw["error"], known),
         events,
     )
     _check_unique(description)
     return description
 
 
-def _message(entry: Mapping[str, Any], enums: set[str], sizes: Mapping[str, int]) -> MessageText:
+def _message(entry: Mapping[str, Any], known: _Known) -> MessageText:
     name, meaning = entry["name"], entry["meaning"]
     if entry["needs"] not in ("none", "session", "control"):
         raise ConfigError(f"{name}: needs {entry['needs']!r}", allowed="none, session, control")
@@ -188,16 +195,14 @@ def _message(entry: Mapping[str, Any], enums: set[str], sizes: Mapping[str, int]
         entry.get("raises_output", False),
         entry.get("lease", False),
         entry.get("once", False),
-        _record(class_name(name), name, meaning, entry["fields"], enums, sizes),
-        _record(
-            class_name(name) + "Reply", name + " reply", f"Answer to {name}.", entry["reply"], enums, sizes
-        ),
+        _record(class_name(name), name, meaning, entry["fields"], known),
+        _record(class_name(name) + "Reply", name + " reply", f"Answer to {name}.", entry["reply"], known),
     )
 
 
-def _event(entry: Mapping[str, Any], enums: set[str], sizes: Mapping[str, int]) -> EventText:
+def _event(entry: Mapping[str, Any], known: _Known) -> EventText:
     name = entry["name"]
-    record = _record(class_name(name), name, entry["meaning"], entry["fields"], enums, sizes)
+    record = _record(class_name(name), name, entry["meaning"], entry["fields"], known)
     return EventText(name, entry["type"], entry["meaning"], entry.get("lane", ""), record)
 
 
@@ -206,16 +211,15 @@ def _record(
     place: str,
     meaning: str,
     fields: Sequence[Mapping[str, Any]],
-    enums: set[str],
-    sizes: Mapping[str, int],
+    known: _Known,
 ) -> RecordText:
-    made = tuple(_field(f"{place}.{entry['name']}", entry, enums, sizes) for entry in fields)
+    made = tuple(_field(f"{place}.{entry['name']}", entry, known) for entry in fields)
     if any(field.is_variable for field in made[:-1]):
         raise ConfigError(f"{place}: only the last field may have a variable length")
     return RecordText(name, place, meaning, made)
 
 
-def _field(place: str, entry: Mapping[str, Any], enums: set[str], sizes: Mapping[str, int]) -> Field:
+def _field(place: str, entry: Mapping[str, Any], known: _Known) -> Field:
     unknown = set(entry) - {"name", "type", "meaning", "unit", "min", "max"}
     if unknown:
         raise ConfigError(f"{place}: unknown keys {sorted(unknown)}")
@@ -229,21 +233,21 @@ def _field(place: str, entry: Mapping[str, Any], enums: set[str], sizes: Mapping
         return Field(name, kind, "integer", meaning, unit, low, high, size)
     if kind == "bool":
         return Field(name, kind, "bool", meaning, unit, 0, 1, 1)
-    if kind in enums:
+    if kind in known.enums:
         return Field(name, kind, "enum", meaning, unit, 0, 255, 1)
     if (sized := _SIZED.fullmatch(kind)) is not None:
         length = int(sized[2])
         if sized[1] == "data":
             return Field(name, kind, "data", meaning, unit, entry.get("min", 0), length, 0)
         return Field(name, kind, sized[1], meaning, unit, length, length, length)
-    if (listed := _LIST.fullmatch(kind)) is not None and (listed[1] in INTEGERS or listed[1] in sizes):
+    if (listed := _LIST.fullmatch(kind)) is not None and (listed[1] in INTEGERS or listed[1] in known.sizes):
         item = listed[1]
         if item in INTEGERS:
             _, size, least, most = INTEGERS[item]
             return Field(
                 name, kind, "list", meaning, unit, entry.get("min", least), entry.get("max", most), size, item
             )
-        return Field(name, kind, "list", meaning, unit, 0, 0, sizes[item], item)
+        return Field(name, kind, "list", meaning, unit, 0, 0, known.sizes[item], item)
     raise ConfigError(f"{place}: unknown type {kind!r}")
 
 

@@ -32,27 +32,12 @@ Every value is checked when a message is made, so that a message that exists can
 from __future__ import annotations
 
 import enum
-import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from neurostim.core.errors import ProtocolError
-{imports}from neurostim.wire.layout import (
-    Event,
-    Kind,
-    Lane,
-    Message,
-    Need,
-    Record,
-    Reply,
-    Request,
-    is_text,
-    member,
-    refuse,
-    text,
-    truth,
-    wrong_length,
-)
+{imports}from neurostim.wire.fields import Data, Layout, Member, Octets, Parts, Text, Truth, Whole, Wholes
+from neurostim.wire.layout import Event, Kind, Lane, Message, Need, Record, Reply, Request
 
 PROTOCOL_VERSION: Final = {version}
 
@@ -85,28 +70,25 @@ _MAX_LINE: Final = 110
 def render_codec(description: Description) -> str:
     """Text of ``wire/messages.py``."""
     imports = "".join(
-        f"from {entry.python} import {entry.name} as {entry.name}\n"
-        for entry in description.enums
-        if entry.python
+        f"from {entry.python} import {entry.name}\n" for entry in description.enums if entry.python
     )
     parts = [_HEAD.format(version=description.protocol_version, imports=imports)]
     for name, value, unit, meaning in description.constants:
         note = _sentence(meaning) + (f" [{unit}]" if unit else "")
-        parts.append(f"{name}: Final = {value:_}\n" + _doc(note, "", closing="") + "\n")
+        parts.append("\n".join([f"{name}: Final = {_number(value)}", *_docstring(note, "")]) + "\n")
     for entry in description.enums:
         if entry.python:
             continue
-        parts.append(f"\n\nclass {entry.name}(enum.IntEnum):\n{_doc(entry.meaning, '    ')}\n")
+        lines = ["", "", f"class {entry.name}(enum.IntEnum):", *_docstring(entry.meaning, "    "), ""]
         for name, value, meaning in entry.values:
-            parts.append(f"    {name} = {value}\n" + _doc(_sentence(meaning), "    ", closing=""))
-    for struct in description.structs:
-        parts.append(_render_record(struct, "Record", ()))
+            lines += [f"    {name} = {value}", *_docstring(_sentence(meaning), "    ")]
+        parts.append("\n".join(lines) + "\n")
+    parts += [_render_record(struct, "Record", ()) for struct in description.structs]
     for message in description.messages:
         parts.append(_render_record(message.request, "Request", _request_facts(message)))
         parts.append(_render_record(message.reply, "Reply", _facts(message.name, message.type)))
     parts.append(_render_record(description.error.record, "Reply", _event_facts(description.error)))
-    for event in description.events:
-        parts.append(_render_record(event.record, "Event", _event_facts(event)))
+    parts += [_render_record(event.record, "Event", _event_facts(event)) for event in description.events]
     parts.append(_render_tables(description))
     parts.append(_TAIL)
     return "".join(parts)
@@ -116,8 +98,11 @@ def _sentence(meaning: str) -> str:
     return meaning[0].upper() + meaning[1:] + ("" if meaning.endswith(".") else ".")
 
 
-def _doc(meaning: str, indent: str, closing: str = "\n") -> str:
-    return "\n".join(_wrap(f'"""{meaning}"""', indent)) + "\n" + closing.replace("\n", "")
+def _docstring(meaning: str, indent: str) -> list[str]:
+    lines = _wrap(f'"""{meaning}"""', indent)
+    if len(lines) > 1:
+        lines = [*_wrap(f'"""{meaning}', indent), f'{indent}"""']
+    return lines
 
 
 def _wrap(content: str, indent: str) -> list[str]:
@@ -158,187 +143,49 @@ def _annotation(field: Field) -> str:
     return plain[field.kind]
 
 
-def _format(fields: Sequence[Field]) -> str:
-    codes = {"bool": "B", "enum": "B"}
-    out = "<"
-    for field in fields:
-        if field.kind == "integer":
-            out += INTEGERS[field.type][0]
-        elif field.kind in ("bytes", "text"):
-            out += f"{field.size}s"
-        elif field.kind in codes:
-            out += codes[field.kind]
-    return out
-
-
 def _number(value: int) -> str:
     return f"{value:_}" if abs(value) >= 10_000 else str(value)
 
 
-def _bounds(field: Field) -> str:
-    return f"{_number(field.low)}..{_number(field.high)}"
-
-
-def _render_check(place: str, field: Field) -> list[str]:
-    value = f"self.{field.name}"
-    where = f'"{place}.{field.name}", {value}'
+def _layout_of(field: Field) -> str:
+    name, bounds = f'"{field.name}"', f"{_number(field.low)}, {_number(field.high)}"
     if field.kind == "integer":
-        return [
-            f"if type({value}) is not int or not {_number(field.low)} <= {value} <= {_number(field.high)}:",
-            f'    raise refuse({where}, "{_bounds(field)}")',
-        ]
+        return f'Whole({name}, "{INTEGERS[field.type][0]}", {bounds})'
     if field.kind == "bool":
-        return [f"if type({value}) is not bool:", f'    raise refuse({where}, "a bool")']
+        return f"Truth({name})"
     if field.kind == "enum":
-        return [f"if type({value}) is not {field.type}:", f'    raise refuse({where}, "a {field.type}")']
+        return f"Member({name}, {field.type})"
     if field.kind == "bytes":
-        return [
-            f"if type({value}) is not bytes or len({value}) != {field.size}:",
-            f'    raise refuse({where}, "{field.size} bytes")',
-        ]
+        return f"Octets({name}, {field.size})"
     if field.kind == "text":
-        return [
-            f"if type({value}) is not str or len({value}) > {field.size} or not is_text({value}):",
-            f'    raise refuse({where}, "at most {field.size} printable ASCII characters")',
-        ]
+        return f"Text({name}, {field.size})"
     if field.kind == "data":
-        return [
-            f"if type({value}) is not bytes or not {field.low} <= len({value}) <= {field.high}:",
-            f'    raise refuse({where}, "{field.low}..{field.high} bytes")',
-        ]
-    lines = [
-        f"if type({value}) is not tuple or len({value}) > {field.high_count}:",
-        f'    raise refuse({where}, "at most {field.high_count} items")',
-        f"for item in {value}:",
-    ]
+        return f"tail=Data({name}, {bounds})"
     if field.item in INTEGERS:
-        lines += [
-            f"    if type(item) is not int or not {_number(field.low)} <= item <= {_number(field.high)}:",
-            f'        raise refuse("{place}.{field.name}", item, "{_bounds(field)}")',
-        ]
-    else:
-        lines += [
-            f"    if type(item) is not {field.item}:",
-            f'        raise refuse("{place}.{field.name}", item, "{field.item}")',
-        ]
-    return lines
-
-
-def _render_encode(record: RecordText) -> list[str]:
-    fixed = [field for field in record.fields if not field.is_variable]
-    variable = [field for field in record.fields if field.is_variable]
-    if not record.fields:
-        return ['return b""']
-    values = ", ".join(
-        f'self.{f.name}.encode("ascii")' if f.kind == "text" else f"self.{f.name}" for f in fixed
-    )
-    head = f"_{record.name.upper()}.pack({values})"
-    if not variable:
-        return [f"return {head}"]
-    last = variable[0]
-    value = f"self.{last.name}"
-    if last.kind == "data":
-        tail = f'len({value}).to_bytes(2, "little") + {value}'
-    elif last.item in INTEGERS:
-        tail = f'struct.pack(f"<B{{len({value})}}{INTEGERS[last.item][0]}", len({value}), *{value})'
-    else:
-        tail = f'bytes([len({value})]) + b"".join([item.encode() for item in {value}])'
-    if not fixed:
-        return [f"return {tail}"]
-    return [f"head = {head}", f"return head + {tail}"]
-
-
-def _render_decode(record: RecordText) -> list[str]:
-    fixed = [field for field in record.fields if not field.is_variable]
-    variable = [field for field in record.fields if field.is_variable]
-    size, place = record.fixed_size, record.place
-    if not record.fields:
-        return ["if payload:", f'    raise wrong_length("{place}", len(payload), "0")', "return cls()"]
-    lines: list[str] = []
-    names = ", ".join(field.name for field in fixed) + ("," if len(fixed) == 1 else "")
-    constant = f"_{record.name.upper()}"
-    if not variable:
-        lines += [f"if len(payload) != {size}:", f'    raise wrong_length("{place}", len(payload), "{size}")']
-        lines += [f"{names} = {constant}.unpack(payload)"]
-    else:
-        lines += _render_variable(place, size, variable[0])
-        if fixed:
-            lines += [f"{names} = {constant}.unpack_from(payload)"]
-    arguments = []
-    for field in record.fields:
-        where = f'"{place}.{field.name}"'
-        if field.kind == "bool":
-            arguments.append(f"truth({field.name}, {where})")
-        elif field.kind == "enum":
-            arguments.append(f"member({field.type}, {field.name}, {where})")
-        elif field.kind == "text":
-            arguments.append(f"text({field.name}, {where})")
-        elif field.kind == "data":
-            arguments.append(f"bytes(payload[{size + 2}:])")
-        elif field.kind == "list" and field.item in INTEGERS:
-            arguments.append(
-                f'struct.unpack_from(f"<{{count}}{INTEGERS[field.item][0]}", payload, {size + 1})'
-            )
-        elif field.kind == "list":
-            stop = f"{size + 1} + {field.size} * count"
-            arguments.append(
-                f"tuple({field.item}.decode(payload[at : at + {field.size}]) "
-                f"for at in range({size + 1}, {stop}, {field.size}))"
-            )
-        else:
-            arguments.append(field.name)
-    return [*lines, "return cls(", *(f"    {argument}," for argument in arguments), ")"]
-
-
-def _render_variable(place: str, size: int, last: Field) -> list[str]:
-    prefix = 2 if last.kind == "data" else 1
-    lines = [
-        f"if len(payload) < {size + prefix}:",
-        f'    raise wrong_length("{place}", len(payload), "at least {size + prefix}")',
-    ]
-    if last.kind == "data":
-        lines += [f'expected = {size + 2} + int.from_bytes(payload[{size}:{size + 2}], "little")']
-    else:
-        lines += [
-            f"count = payload[{size}]",
-            f"if count > {last.high_count}:",
-            f'    raise refuse("{place}.{last.name}", count, "at most {last.high_count} items")',
-            f"expected = {size + 1} + {last.size} * count",
-        ]
-    return [
-        *lines,
-        "if len(payload) != expected:",
-        f'    raise wrong_length("{place}", len(payload), str(expected))',
-    ]
+        return f'tail=Wholes({name}, {field.high_count}, "{INTEGERS[field.item][0]}", {bounds})'
+    return f"tail=Parts({name}, {field.high_count}, {field.item})"
 
 
 def _render_record(record: RecordText, base: str, facts: Sequence[str]) -> str:
-    fixed = [field for field in record.fields if not field.is_variable]
-    out = ["", ""]
-    if fixed:
-        out += [f'_{record.name.upper()}: Final = struct.Struct("{_format(fixed)}")', "", ""]
-    out += ["@dataclass(frozen=True, slots=True)", f"class {record.name}({base}):"]
+    out = ["", "", "@dataclass(frozen=True, slots=True)", f"class {record.name}({base}):"]
     if record.fields:
         out += [*_wrap(f'"""{_sentence(record.meaning)}', "    "), "", "    Attributes", "    ----------"]
         for field in record.fields:
             out += [f"    {field.name} : {_annotation(field)}"]
             out += _wrap(_sentence(field.meaning) + (f" [{field.unit}]" if field.unit else ""), "        ")
         out += ['    """', ""]
+        out += [f"    {field.name}: {_annotation(field)}" for field in record.fields]
     else:
-        out += [*_wrap(f'"""{_sentence(record.meaning)}"""', "    "), ""]
-    out += [f"    {field.name}: {_annotation(field)}" for field in record.fields]
-    out += [""] if record.fields else []
-    out += [f"    {fact}" for fact in facts]
-    out += [f"    SIZE: ClassVar[int] = {record.fixed_size}"] if base == "Record" else []
+        out += _docstring(_sentence(record.meaning), "    ")
+    out += ["", *(f"    {fact}" for fact in facts)]
+    head = f'    LAYOUT: ClassVar[Layout] = Layout("{record.place}"'
     if record.fields:
-        out += ["", "    def __post_init__(self) -> None:"]
-        for field in record.fields:
-            out += [f"        {line}" for line in _render_check(record.place, field)]
-    out += ["", "    def encode(self) -> bytes:", '        """Bytes of the values, little-endian."""']
-    out += [f"        {line}" for line in _render_encode(record)]
-    out += ["", "    @classmethod", f"    def decode(cls, payload: bytes) -> {record.name}:"]
-    out += ['        """Read the values; every byte must belong to one."""']
-    out += [f"        {line}" for line in _render_decode(record)]
+        # The trailing comma keeps one field a line, however short the row.
+        out += [f"{head[: head.index('(') + 1]}", f'        "{record.place}",']
+        out += [f"        {_layout_of(field)}," for field in record.fields]
+        out += ["    )"]
+    else:
+        out += [f"{head})"]
     return "\n".join(out) + "\n"
 
 

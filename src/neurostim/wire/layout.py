@@ -1,4 +1,4 @@
-"""What the generated messages stand on: kinds of message, and one way to refuse a value.
+"""What the generated messages stand on: records, and the parts a message plays in a conversation.
 
 A message that exists is valid: its values are checked when it is made, whether by a caller or by
 a decoder, and refused with `ProtocolError`, never adjusted.
@@ -7,12 +7,9 @@ a decoder, and refused with `ProtocolError`, never adjusted.
 from __future__ import annotations
 
 import enum
-from abc import ABC, abstractmethod
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Self
 
-from neurostim.core.errors import ProtocolError
-
-_E = TypeVar("_E", bound=enum.IntEnum)
+from neurostim.wire.fields import Layout
 
 
 class Kind(enum.IntEnum):
@@ -38,17 +35,21 @@ class Lane(enum.IntEnum):
     TELEMETRY = 2
 
 
-class Record(ABC):
-    """A fixed arrangement of values in bytes."""
+class Record:
+    """A fixed arrangement of values in bytes; subclasses are frozen dataclasses."""
 
     __slots__ = ()
+    LAYOUT: ClassVar[Layout]
 
-    @abstractmethod
+    def __post_init__(self) -> None:
+        """Refuse values that a field does not allow."""
+        self.LAYOUT.check(self)
+
     def encode(self) -> bytes:
         """Bytes of the values, little-endian."""
+        return self.LAYOUT.encode(self)
 
     @classmethod
-    @abstractmethod
     def decode(cls, payload: bytes) -> Self:
         """Read the values; every byte must belong to one.
 
@@ -57,6 +58,7 @@ class Record(ABC):
         ProtocolError
             On a wrong length, a value out of bounds, or an unknown enum value.
         """
+        return cls(*cls.LAYOUT.decode(payload))
 
 
 class Message(Record):
@@ -96,53 +98,3 @@ class Event(Message):
     __slots__ = ()
     KIND = Kind.EVENT
     LANE: ClassVar[Lane]
-
-
-def refuse(place: str, value: object, allowed: str) -> ProtocolError:
-    """Make the error for a value that a field does not allow."""
-    return ProtocolError(
-        f"{place}: found {_show(value)}", allowed=allowed, remedy="Nothing was executed.", code="bad-content"
-    )
-
-
-def wrong_length(place: str, found: int, expected: str) -> ProtocolError:
-    """Make the error for a payload of the wrong length."""
-    return ProtocolError(
-        f"{place}: found {found} bytes",
-        allowed=f"{expected} bytes",
-        remedy="Nothing was executed.",
-        code="bad-length",
-    )
-
-
-def member(enumeration: type[_E], value: int, place: str) -> _E:
-    """Member of an enumeration, refusing a value that is none."""
-    try:
-        return enumeration(value)
-    except ValueError:
-        raise refuse(place, value, ", ".join(f"{item.value} {item.name}" for item in enumeration)) from None
-
-
-def truth(value: int, place: str) -> bool:
-    """Read a bool from its byte, which must be 0 or 1."""
-    if value > 1:
-        raise refuse(place, value, "0 or 1")
-    return value == 1
-
-
-def text(raw: bytes, place: str) -> str:
-    """Text of a zero-padded field; its characters are checked where the message is made."""
-    held = raw.rstrip(b"\0").decode("latin-1")
-    if not is_text(held):
-        raise refuse(place, raw, "printable ASCII, padded with zeros at the end")
-    return held
-
-
-def is_text(value: str) -> bool:
-    """Whether a text field can carry the value."""
-    return value.isascii() and value.isprintable()
-
-
-def _show(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

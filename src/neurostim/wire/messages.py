@@ -7,94 +7,58 @@ Every value is checked when a message is made, so that a message that exists can
 from __future__ import annotations
 
 import enum
-import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from neurostim.core.errors import ProtocolError
-from neurostim.core.hardware import PortKind as PortKind
-from neurostim.wire.layout import (
-    Event,
-    Kind,
-    Lane,
-    Message,
-    Need,
-    Record,
-    Reply,
-    Request,
-    is_text,
-    member,
-    refuse,
-    text,
-    truth,
-    wrong_length,
-)
+from neurostim.core.hardware import PortKind
+from neurostim.wire.fields import Data, Layout, Member, Octets, Parts, Text, Truth, Whole, Wholes
+from neurostim.wire.layout import Event, Kind, Lane, Message, Need, Record, Reply, Request
 
 PROTOCOL_VERSION: Final = 1
 
 HEARTBEAT_INTERVAL_US: Final = 100_000
 """A controlling host sends a heartbeat this often. [us]"""
-
 HEARTBEAT_TIMEOUT_US: Final = 300_000
 """No living heartbeat for this long starts the dead-man's ramp-down. [us]"""
-
 DEAD_MAN_RAMP_US: Final = 200_000
 """The dead-man's ramp-down ends in silence at most this much later. [us]"""
-
 LEASE_MAX_AGE_US: Final = 500_000
 """A lease older than this is refused and feeds no watchdog. [us]"""
-
 SUPERVISOR_TOKEN_MAX_AGE_US: Final = 1_000_000
 """A supervisor token that has not changed for this long makes heartbeats dead. [us]"""
-
 ARM_TOKEN_VALID_US: Final = 2_000_000
 """An arm token is valid this long, once. [us]"""
-
 STOP_EMERGENCY_AFTER_US: Final = 250_000
 """A stop unconfirmed for this long is followed by an emergency stop. [us]"""
-
 STOP_UNCONFIRMED_AFTER_US: Final = 600_000
 """A stop unconfirmed for this long is shown as NOT CONFIRMED, pull the lead cable. [us]"""
-
 STOP_REPEAT_US: Final = 50_000
 """An unconfirmed stop frame is sent again this often. [us]"""
-
 SESSION_TIMEOUT_US: Final = 5_000_000
 """A session that sent no valid frame for this long is closed. [us]"""
-
 MAX_UNACKNOWLEDGED_BYTES: Final = 256
 """A host never has more than this queued without an answer; no host frame is longer. [bytes]"""
-
 COMMAND_RECORD_COUNT: Final = 64
 """Outcomes a device keeps for each session. [commands]"""
-
 AMPLITUDE_STEPS_PER_S: Final = 3
 """Most upward amplitude steps accepted in any second. [1/s]"""
-
 TELEMETRY_INTERVAL_US: Final = 100_000
 """A device sends telemetry this often while output is on. [us]"""
-
 EMERGENCY_SHORT_US: Final = 100_000
 """Contacts are shorted through the resistor this long after an emergency stop, then float. [us]"""
-
 SOFT_STOP_MAX_US: Final = 2_000_000
 """A soft stop takes at most this long. [us]"""
-
 IMPEDANCE_PULSES_MAX: Final = 10
 """Most pulses an impedance measurement gives to one contact. [pulses]"""
-
 NO_SLOT: Final = 255
 """No program slot."""
-
 NO_AREA: Final = 255
 """No area."""
-
 NO_CONTACT: Final = 0
 """No contact."""
-
 RETURN_MASK_BIT: Final = 32
 """Bit of a contact mask that stands for the return pad; bit n - 1 stands for contact n. [bit]"""
-
 ATTOCOULOMB_PER_NC: Final = 1_000_000_000
 """One whole nanocoulomb of a charge counter. [aC]"""
 
@@ -351,9 +315,6 @@ class ErrorCode(enum.IntEnum):
     """The device could not carry it out; output is off."""
 
 
-_PORTINFO: Final = struct.Struct("<BBBB")
-
-
 @dataclass(frozen=True, slots=True)
 class PortInfo(Record):
     """One output port.
@@ -375,37 +336,13 @@ class PortInfo(Record):
     contact_count: int
     has_return: bool
 
-    SIZE: ClassVar[int] = 4
-
-    def __post_init__(self) -> None:
-        if type(self.kind) is not PortKind:
-            raise refuse("PortInfo.kind", self.kind, "a PortKind")
-        if type(self.first_contact) is not int or not 1 <= self.first_contact <= 32:
-            raise refuse("PortInfo.first_contact", self.first_contact, "1..32")
-        if type(self.contact_count) is not int or not 1 <= self.contact_count <= 32:
-            raise refuse("PortInfo.contact_count", self.contact_count, "1..32")
-        if type(self.has_return) is not bool:
-            raise refuse("PortInfo.has_return", self.has_return, "a bool")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _PORTINFO.pack(self.kind, self.first_contact, self.contact_count, self.has_return)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> PortInfo:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 4:
-            raise wrong_length("PortInfo", len(payload), "4")
-        kind, first_contact, contact_count, has_return = _PORTINFO.unpack(payload)
-        return cls(
-            member(PortKind, kind, "PortInfo.kind"),
-            first_contact,
-            contact_count,
-            truth(has_return, "PortInfo.has_return"),
-        )
-
-
-_RANGEOFAREA: Final = struct.Struct("<BIII")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "PortInfo",
+        Member("kind", PortKind),
+        Whole("first_contact", "B", 1, 32),
+        Whole("contact_count", "B", 1, 32),
+        Truth("has_return"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,37 +366,13 @@ class RangeOfArea(Record):
     max_na: int
     step_na: int
 
-    SIZE: ClassVar[int] = 13
-
-    def __post_init__(self) -> None:
-        if type(self.area) is not int or not 0 <= self.area <= 7:
-            raise refuse("RangeOfArea.area", self.area, "0..7")
-        if type(self.min_na) is not int or not 0 <= self.min_na <= 150_000_000:
-            raise refuse("RangeOfArea.min_na", self.min_na, "0..150_000_000")
-        if type(self.max_na) is not int or not 0 <= self.max_na <= 150_000_000:
-            raise refuse("RangeOfArea.max_na", self.max_na, "0..150_000_000")
-        if type(self.step_na) is not int or not 1 <= self.step_na <= 150_000_000:
-            raise refuse("RangeOfArea.step_na", self.step_na, "1..150_000_000")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _RANGEOFAREA.pack(self.area, self.min_na, self.max_na, self.step_na)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> RangeOfArea:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 13:
-            raise wrong_length("RangeOfArea", len(payload), "13")
-        area, min_na, max_na, step_na = _RANGEOFAREA.unpack(payload)
-        return cls(
-            area,
-            min_na,
-            max_na,
-            step_na,
-        )
-
-
-_AREADOSE: Final = struct.Struct("<BIQQI")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RangeOfArea",
+        Whole("area", "B", 0, 7),
+        Whole("min_na", "I", 0, 150_000_000),
+        Whole("max_na", "I", 0, 150_000_000),
+        Whole("step_na", "I", 1, 150_000_000),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,40 +399,14 @@ class AreaDose(Record):
     stim_nc: int
     stim_ac: int
 
-    SIZE: ClassVar[int] = 25
-
-    def __post_init__(self) -> None:
-        if type(self.area) is not int or not 0 <= self.area <= 7:
-            raise refuse("AreaDose.area", self.area, "0..7")
-        if type(self.amplitude_na) is not int or not 0 <= self.amplitude_na <= 150_000_000:
-            raise refuse("AreaDose.amplitude_na", self.amplitude_na, "0..150_000_000")
-        if type(self.pulses) is not int or not 0 <= self.pulses <= 18_446_744_073_709_551_615:
-            raise refuse("AreaDose.pulses", self.pulses, "0..18_446_744_073_709_551_615")
-        if type(self.stim_nc) is not int or not 0 <= self.stim_nc <= 18_446_744_073_709_551_615:
-            raise refuse("AreaDose.stim_nc", self.stim_nc, "0..18_446_744_073_709_551_615")
-        if type(self.stim_ac) is not int or not 0 <= self.stim_ac <= 999_999_999:
-            raise refuse("AreaDose.stim_ac", self.stim_ac, "0..999_999_999")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _AREADOSE.pack(self.area, self.amplitude_na, self.pulses, self.stim_nc, self.stim_ac)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> AreaDose:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 25:
-            raise wrong_length("AreaDose", len(payload), "25")
-        area, amplitude_na, pulses, stim_nc, stim_ac = _AREADOSE.unpack(payload)
-        return cls(
-            area,
-            amplitude_na,
-            pulses,
-            stim_nc,
-            stim_ac,
-        )
-
-
-_CONTACTDOSE: Final = struct.Struct("<BQQIQIqI")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "AreaDose",
+        Whole("area", "B", 0, 7),
+        Whole("amplitude_na", "I", 0, 150_000_000),
+        Whole("pulses", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("stim_nc", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("stim_ac", "I", 0, 999_999_999),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,67 +442,17 @@ class ContactDose(Record):
     recovered_nc: int
     recovered_ac: int
 
-    SIZE: ClassVar[int] = 45
-
-    def __post_init__(self) -> None:
-        if type(self.contact) is not int or not 1 <= self.contact <= 255:
-            raise refuse("ContactDose.contact", self.contact, "1..255")
-        if type(self.pulses) is not int or not 0 <= self.pulses <= 18_446_744_073_709_551_615:
-            raise refuse("ContactDose.pulses", self.pulses, "0..18_446_744_073_709_551_615")
-        if type(self.cathodic_nc) is not int or not 0 <= self.cathodic_nc <= 18_446_744_073_709_551_615:
-            raise refuse("ContactDose.cathodic_nc", self.cathodic_nc, "0..18_446_744_073_709_551_615")
-        if type(self.cathodic_ac) is not int or not 0 <= self.cathodic_ac <= 999_999_999:
-            raise refuse("ContactDose.cathodic_ac", self.cathodic_ac, "0..999_999_999")
-        if type(self.anodic_nc) is not int or not 0 <= self.anodic_nc <= 18_446_744_073_709_551_615:
-            raise refuse("ContactDose.anodic_nc", self.anodic_nc, "0..18_446_744_073_709_551_615")
-        if type(self.anodic_ac) is not int or not 0 <= self.anodic_ac <= 999_999_999:
-            raise refuse("ContactDose.anodic_ac", self.anodic_ac, "0..999_999_999")
-        if (
-            type(self.recovered_nc) is not int
-            or not -9_223_372_036_854_775_808 <= self.recovered_nc <= 9_223_372_036_854_775_807
-        ):
-            raise refuse(
-                "ContactDose.recovered_nc",
-                self.recovered_nc,
-                "-9_223_372_036_854_775_808..9_223_372_036_854_775_807",
-            )
-        if type(self.recovered_ac) is not int or not 0 <= self.recovered_ac <= 999_999_999:
-            raise refuse("ContactDose.recovered_ac", self.recovered_ac, "0..999_999_999")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _CONTACTDOSE.pack(
-            self.contact,
-            self.pulses,
-            self.cathodic_nc,
-            self.cathodic_ac,
-            self.anodic_nc,
-            self.anodic_ac,
-            self.recovered_nc,
-            self.recovered_ac,
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ContactDose:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 45:
-            raise wrong_length("ContactDose", len(payload), "45")
-        contact, pulses, cathodic_nc, cathodic_ac, anodic_nc, anodic_ac, recovered_nc, recovered_ac = (
-            _CONTACTDOSE.unpack(payload)
-        )
-        return cls(
-            contact,
-            pulses,
-            cathodic_nc,
-            cathodic_ac,
-            anodic_nc,
-            anodic_ac,
-            recovered_nc,
-            recovered_ac,
-        )
-
-
-_CONTACTREADING: Final = struct.Struct("<BBIIIB")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ContactDose",
+        Whole("contact", "B", 1, 255),
+        Whole("pulses", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("cathodic_nc", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("cathodic_ac", "I", 0, 999_999_999),
+        Whole("anodic_nc", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("anodic_ac", "I", 0, 999_999_999),
+        Whole("recovered_nc", "q", -9_223_372_036_854_775_808, 9_223_372_036_854_775_807),
+        Whole("recovered_ac", "I", 0, 999_999_999),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -645,45 +482,15 @@ class ContactReading(Record):
     current_na: int
     pulses: int
 
-    SIZE: ClassVar[int] = 15
-
-    def __post_init__(self) -> None:
-        if type(self.contact) is not int or not 1 <= self.contact <= 255:
-            raise refuse("ContactReading.contact", self.contact, "1..255")
-        if type(self.status) is not ContactStatus:
-            raise refuse("ContactReading.status", self.status, "a ContactStatus")
-        if type(self.series_ohm) is not int or not 0 <= self.series_ohm <= 4_294_967_295:
-            raise refuse("ContactReading.series_ohm", self.series_ohm, "0..4_294_967_295")
-        if type(self.late_ohm) is not int or not 0 <= self.late_ohm <= 4_294_967_295:
-            raise refuse("ContactReading.late_ohm", self.late_ohm, "0..4_294_967_295")
-        if type(self.current_na) is not int or not 0 <= self.current_na <= 500_000:
-            raise refuse("ContactReading.current_na", self.current_na, "0..500_000")
-        if type(self.pulses) is not int or not 0 <= self.pulses <= 10:
-            raise refuse("ContactReading.pulses", self.pulses, "0..10")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _CONTACTREADING.pack(
-            self.contact, self.status, self.series_ohm, self.late_ohm, self.current_na, self.pulses
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ContactReading:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 15:
-            raise wrong_length("ContactReading", len(payload), "15")
-        contact, status, series_ohm, late_ohm, current_na, pulses = _CONTACTREADING.unpack(payload)
-        return cls(
-            contact,
-            member(ContactStatus, status, "ContactReading.status"),
-            series_ohm,
-            late_ohm,
-            current_na,
-            pulses,
-        )
-
-
-_EVENTRECORD: Final = struct.Struct("<QIQBQBq")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ContactReading",
+        Whole("contact", "B", 1, 255),
+        Member("status", ContactStatus),
+        Whole("series_ohm", "I", 0, 4_294_967_295),
+        Whole("late_ohm", "I", 0, 4_294_967_295),
+        Whole("current_na", "I", 0, 500_000),
+        Whole("pulses", "B", 0, 10),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -716,53 +523,16 @@ class EventRecord(Record):
     place: int
     value: int
 
-    SIZE: ClassVar[int] = 38
-
-    def __post_init__(self) -> None:
-        if type(self.index) is not int or not 0 <= self.index <= 18_446_744_073_709_551_615:
-            raise refuse("EventRecord.index", self.index, "0..18_446_744_073_709_551_615")
-        if type(self.boot_count) is not int or not 0 <= self.boot_count <= 4_294_967_295:
-            raise refuse("EventRecord.boot_count", self.boot_count, "0..4_294_967_295")
-        if type(self.clock_us) is not int or not 0 <= self.clock_us <= 18_446_744_073_709_551_615:
-            raise refuse("EventRecord.clock_us", self.clock_us, "0..18_446_744_073_709_551_615")
-        if type(self.code) is not EventCode:
-            raise refuse("EventRecord.code", self.code, "a EventCode")
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("EventRecord.dose_number", self.dose_number, "0..18_446_744_073_709_551_615")
-        if type(self.place) is not int or not 0 <= self.place <= 255:
-            raise refuse("EventRecord.place", self.place, "0..255")
-        if (
-            type(self.value) is not int
-            or not -9_223_372_036_854_775_808 <= self.value <= 9_223_372_036_854_775_807
-        ):
-            raise refuse(
-                "EventRecord.value", self.value, "-9_223_372_036_854_775_808..9_223_372_036_854_775_807"
-            )
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _EVENTRECORD.pack(
-            self.index, self.boot_count, self.clock_us, self.code, self.dose_number, self.place, self.value
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> EventRecord:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 38:
-            raise wrong_length("EventRecord", len(payload), "38")
-        index, boot_count, clock_us, code, dose_number, place, value = _EVENTRECORD.unpack(payload)
-        return cls(
-            index,
-            boot_count,
-            clock_us,
-            member(EventCode, code, "EventRecord.code"),
-            dose_number,
-            place,
-            value,
-        )
-
-
-_HELLO: Final = struct.Struct("<16sQB16s")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "EventRecord",
+        Whole("index", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("boot_count", "I", 0, 4_294_967_295),
+        Whole("clock_us", "Q", 0, 18_446_744_073_709_551_615),
+        Member("code", EventCode),
+        Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("place", "B", 0, 255),
+        Whole("value", "q", -9_223_372_036_854_775_808, 9_223_372_036_854_775_807),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -793,36 +563,13 @@ class Hello(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.host_id) is not bytes or len(self.host_id) != 16:
-            raise refuse("HELLO.host_id", self.host_id, "16 bytes")
-        if type(self.nonce) is not int or not 1 <= self.nonce <= 18_446_744_073_709_551_615:
-            raise refuse("HELLO.nonce", self.nonce, "1..18_446_744_073_709_551_615")
-        if type(self.role) is not Role:
-            raise refuse("HELLO.role", self.role, "a Role")
-        if type(self.takeover_from) is not bytes or len(self.takeover_from) != 16:
-            raise refuse("HELLO.takeover_from", self.takeover_from, "16 bytes")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _HELLO.pack(self.host_id, self.nonce, self.role, self.takeover_from)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Hello:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 41:
-            raise wrong_length("HELLO", len(payload), "41")
-        host_id, nonce, role, takeover_from = _HELLO.unpack(payload)
-        return cls(
-            host_id,
-            nonce,
-            member(Role, role, "HELLO.role"),
-            takeover_from,
-        )
-
-
-_HELLOREPLY: Final = struct.Struct("<IQBB16sQQIQB")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "HELLO",
+        Octets("host_id", 16),
+        Whole("nonce", "Q", 1, 18_446_744_073_709_551_615),
+        Member("role", Role),
+        Octets("takeover_from", 16),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -866,64 +613,19 @@ class HelloReply(Reply):
 
     NAME: ClassVar[str] = "HELLO"
     TYPE: ClassVar[int] = 0x01
-
-    def __post_init__(self) -> None:
-        if type(self.session) is not int or not 1 <= self.session <= 4_294_967_295:
-            raise refuse("HELLO reply.session", self.session, "1..4_294_967_295")
-        if type(self.nonce) is not int or not 1 <= self.nonce <= 18_446_744_073_709_551_615:
-            raise refuse("HELLO reply.nonce", self.nonce, "1..18_446_744_073_709_551_615")
-        if type(self.role) is not Role:
-            raise refuse("HELLO reply.role", self.role, "a Role")
-        if type(self.refusal) is not ErrorCode:
-            raise refuse("HELLO reply.refusal", self.refusal, "a ErrorCode")
-        if type(self.controller) is not bytes or len(self.controller) != 16:
-            raise refuse("HELLO reply.controller", self.controller, "16 bytes")
-        if type(self.clock_us) is not int or not 0 <= self.clock_us <= 18_446_744_073_709_551_615:
-            raise refuse("HELLO reply.clock_us", self.clock_us, "0..18_446_744_073_709_551_615")
-        if type(self.clock_ticks) is not int or not 0 <= self.clock_ticks <= 18_446_744_073_709_551_615:
-            raise refuse("HELLO reply.clock_ticks", self.clock_ticks, "0..18_446_744_073_709_551_615")
-        if type(self.boot_count) is not int or not 0 <= self.boot_count <= 4_294_967_295:
-            raise refuse("HELLO reply.boot_count", self.boot_count, "0..4_294_967_295")
-        if type(self.dose_count) is not int or not 0 <= self.dose_count <= 18_446_744_073_709_551_615:
-            raise refuse("HELLO reply.dose_count", self.dose_count, "0..18_446_744_073_709_551_615")
-        if type(self.state) is not DeviceState:
-            raise refuse("HELLO reply.state", self.state, "a DeviceState")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _HELLOREPLY.pack(
-            self.session,
-            self.nonce,
-            self.role,
-            self.refusal,
-            self.controller,
-            self.clock_us,
-            self.clock_ticks,
-            self.boot_count,
-            self.dose_count,
-            self.state,
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> HelloReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 59:
-            raise wrong_length("HELLO reply", len(payload), "59")
-        session, nonce, role, refusal, controller, clock_us, clock_ticks, boot_count, dose_count, state = (
-            _HELLOREPLY.unpack(payload)
-        )
-        return cls(
-            session,
-            nonce,
-            member(Role, role, "HELLO reply.role"),
-            member(ErrorCode, refusal, "HELLO reply.refusal"),
-            controller,
-            clock_us,
-            clock_ticks,
-            boot_count,
-            dose_count,
-            member(DeviceState, state, "HELLO reply.state"),
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "HELLO reply",
+        Whole("session", "I", 1, 4_294_967_295),
+        Whole("nonce", "Q", 1, 18_446_744_073_709_551_615),
+        Member("role", Role),
+        Member("refusal", ErrorCode),
+        Octets("controller", 16),
+        Whole("clock_us", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("clock_ticks", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("boot_count", "I", 0, 4_294_967_295),
+        Whole("dose_count", "Q", 0, 18_446_744_073_709_551_615),
+        Member("state", DeviceState),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -936,20 +638,7 @@ class Identify(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Identify:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("IDENTIFY", len(payload), "0")
-        return cls()
-
-
-_IDENTIFYREPLY: Final = struct.Struct("<32s32s32s16sBI")
+    LAYOUT: ClassVar[Layout] = Layout("IDENTIFY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -981,52 +670,15 @@ class IdentifyReply(Reply):
 
     NAME: ClassVar[str] = "IDENTIFY"
     TYPE: ClassVar[int] = 0x02
-
-    def __post_init__(self) -> None:
-        if type(self.model) is not str or len(self.model) > 32 or not is_text(self.model):
-            raise refuse("IDENTIFY reply.model", self.model, "at most 32 printable ASCII characters")
-        if (
-            type(self.serial_number) is not str
-            or len(self.serial_number) > 32
-            or not is_text(self.serial_number)
-        ):
-            raise refuse(
-                "IDENTIFY reply.serial_number", self.serial_number, "at most 32 printable ASCII characters"
-            )
-        if type(self.firmware) is not str or len(self.firmware) > 32 or not is_text(self.firmware):
-            raise refuse("IDENTIFY reply.firmware", self.firmware, "at most 32 printable ASCII characters")
-        if type(self.profile) is not str or len(self.profile) > 16 or not is_text(self.profile):
-            raise refuse("IDENTIFY reply.profile", self.profile, "at most 16 printable ASCII characters")
-        if type(self.protocol_version) is not int or not 1 <= self.protocol_version <= 255:
-            raise refuse("IDENTIFY reply.protocol_version", self.protocol_version, "1..255")
-        if type(self.boot_count) is not int or not 0 <= self.boot_count <= 4_294_967_295:
-            raise refuse("IDENTIFY reply.boot_count", self.boot_count, "0..4_294_967_295")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _IDENTIFYREPLY.pack(
-            self.model.encode("ascii"),
-            self.serial_number.encode("ascii"),
-            self.firmware.encode("ascii"),
-            self.profile.encode("ascii"),
-            self.protocol_version,
-            self.boot_count,
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> IdentifyReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 117:
-            raise wrong_length("IDENTIFY reply", len(payload), "117")
-        model, serial_number, firmware, profile, protocol_version, boot_count = _IDENTIFYREPLY.unpack(payload)
-        return cls(
-            text(model, "IDENTIFY reply.model"),
-            text(serial_number, "IDENTIFY reply.serial_number"),
-            text(firmware, "IDENTIFY reply.firmware"),
-            text(profile, "IDENTIFY reply.profile"),
-            protocol_version,
-            boot_count,
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "IDENTIFY reply",
+        Text("model", 32),
+        Text("serial_number", 32),
+        Text("firmware", 32),
+        Text("profile", 16),
+        Whole("protocol_version", "B", 1, 255),
+        Whole("boot_count", "I", 0, 4_294_967_295),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1039,20 +691,7 @@ class Capabilities(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Capabilities:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("CAPABILITIES", len(payload), "0")
-        return cls()
-
-
-_CAPABILITIESREPLY: Final = struct.Struct("<IIIIBBIIIIIIIQH")
+    LAYOUT: ClassVar[Layout] = Layout("CAPABILITIES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -1111,98 +750,24 @@ class CapabilitiesReply(Reply):
 
     NAME: ClassVar[str] = "CAPABILITIES"
     TYPE: ClassVar[int] = 0x03
-
-    def __post_init__(self) -> None:
-        if type(self.tick_ns) is not int or not 1 <= self.tick_ns <= 10_000_000:
-            raise refuse("CAPABILITIES reply.tick_ns", self.tick_ns, "1..10_000_000")
-        if type(self.step_na) is not int or not 1 <= self.step_na <= 150_000_000:
-            raise refuse("CAPABILITIES reply.step_na", self.step_na, "1..150_000_000")
-        if type(self.guard_ns) is not int or not 0 <= self.guard_ns <= 1_000_000_000:
-            raise refuse("CAPABILITIES reply.guard_ns", self.guard_ns, "0..1_000_000_000")
-        if type(self.recovery_min_ns) is not int or not 0 <= self.recovery_min_ns <= 1_000_000_000:
-            raise refuse("CAPABILITIES reply.recovery_min_ns", self.recovery_min_ns, "0..1_000_000_000")
-        if type(self.slots) is not int or not 1 <= self.slots <= 16:
-            raise refuse("CAPABILITIES reply.slots", self.slots, "1..16")
-        if type(self.max_areas) is not int or not 1 <= self.max_areas <= 8:
-            raise refuse("CAPABILITIES reply.max_areas", self.max_areas, "1..8")
-        if type(self.max_contact_na) is not int or not 0 <= self.max_contact_na <= 150_000_000:
-            raise refuse("CAPABILITIES reply.max_contact_na", self.max_contact_na, "0..150_000_000")
-        if type(self.max_total_na) is not int or not 0 <= self.max_total_na <= 150_000_000:
-            raise refuse("CAPABILITIES reply.max_total_na", self.max_total_na, "0..150_000_000")
-        if type(self.min_width_ns) is not int or not 1 <= self.min_width_ns <= 10_000_000:
-            raise refuse("CAPABILITIES reply.min_width_ns", self.min_width_ns, "1..10_000_000")
-        if type(self.max_width_ns) is not int or not 1 <= self.max_width_ns <= 200_000_000:
-            raise refuse("CAPABILITIES reply.max_width_ns", self.max_width_ns, "1..200_000_000")
-        if type(self.max_rate_mhz) is not int or not 1 <= self.max_rate_mhz <= 20_000_000:
-            raise refuse("CAPABILITIES reply.max_rate_mhz", self.max_rate_mhz, "1..20_000_000")
-        if type(self.rail_mv) is not int or not 1 <= self.rail_mv <= 500_000:
-            raise refuse("CAPABILITIES reply.rail_mv", self.rail_mv, "1..500_000")
-        if type(self.discharge_ohm) is not int or not 0 <= self.discharge_ohm <= 1_000_000:
-            raise refuse("CAPABILITIES reply.discharge_ohm", self.discharge_ohm, "0..1_000_000")
-        if type(self.min_ramp_ns) is not int or not 0 <= self.min_ramp_ns <= 60_000_000_000:
-            raise refuse("CAPABILITIES reply.min_ramp_ns", self.min_ramp_ns, "0..60_000_000_000")
-        if type(self.max_image_bytes) is not int or not 1 <= self.max_image_bytes <= 65_535:
-            raise refuse("CAPABILITIES reply.max_image_bytes", self.max_image_bytes, "1..65_535")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _CAPABILITIESREPLY.pack(
-            self.tick_ns,
-            self.step_na,
-            self.guard_ns,
-            self.recovery_min_ns,
-            self.slots,
-            self.max_areas,
-            self.max_contact_na,
-            self.max_total_na,
-            self.min_width_ns,
-            self.max_width_ns,
-            self.max_rate_mhz,
-            self.rail_mv,
-            self.discharge_ohm,
-            self.min_ramp_ns,
-            self.max_image_bytes,
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> CapabilitiesReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 56:
-            raise wrong_length("CAPABILITIES reply", len(payload), "56")
-        (
-            tick_ns,
-            step_na,
-            guard_ns,
-            recovery_min_ns,
-            slots,
-            max_areas,
-            max_contact_na,
-            max_total_na,
-            min_width_ns,
-            max_width_ns,
-            max_rate_mhz,
-            rail_mv,
-            discharge_ohm,
-            min_ramp_ns,
-            max_image_bytes,
-        ) = _CAPABILITIESREPLY.unpack(payload)
-        return cls(
-            tick_ns,
-            step_na,
-            guard_ns,
-            recovery_min_ns,
-            slots,
-            max_areas,
-            max_contact_na,
-            max_total_na,
-            min_width_ns,
-            max_width_ns,
-            max_rate_mhz,
-            rail_mv,
-            discharge_ohm,
-            min_ramp_ns,
-            max_image_bytes,
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "CAPABILITIES reply",
+        Whole("tick_ns", "I", 1, 10_000_000),
+        Whole("step_na", "I", 1, 150_000_000),
+        Whole("guard_ns", "I", 0, 1_000_000_000),
+        Whole("recovery_min_ns", "I", 0, 1_000_000_000),
+        Whole("slots", "B", 1, 16),
+        Whole("max_areas", "B", 1, 8),
+        Whole("max_contact_na", "I", 0, 150_000_000),
+        Whole("max_total_na", "I", 0, 150_000_000),
+        Whole("min_width_ns", "I", 1, 10_000_000),
+        Whole("max_width_ns", "I", 1, 200_000_000),
+        Whole("max_rate_mhz", "I", 1, 20_000_000),
+        Whole("rail_mv", "I", 1, 500_000),
+        Whole("discharge_ohm", "I", 0, 1_000_000),
+        Whole("min_ramp_ns", "Q", 0, 60_000_000_000),
+        Whole("max_image_bytes", "H", 1, 65_535),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1215,17 +780,7 @@ class Ports(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Ports:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("PORTS", len(payload), "0")
-        return cls()
+    LAYOUT: ClassVar[Layout] = Layout("PORTS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -1242,32 +797,10 @@ class PortsReply(Reply):
 
     NAME: ClassVar[str] = "PORTS"
     TYPE: ClassVar[int] = 0x04
-
-    def __post_init__(self) -> None:
-        if type(self.ports) is not tuple or len(self.ports) > 16:
-            raise refuse("PORTS reply.ports", self.ports, "at most 16 items")
-        for item in self.ports:
-            if type(item) is not PortInfo:
-                raise refuse("PORTS reply.ports", item, "PortInfo")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return bytes([len(self.ports)]) + b"".join([item.encode() for item in self.ports])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> PortsReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 1:
-            raise wrong_length("PORTS reply", len(payload), "at least 1")
-        count = payload[0]
-        if count > 16:
-            raise refuse("PORTS reply.ports", count, "at most 16 items")
-        expected = 1 + 4 * count
-        if len(payload) != expected:
-            raise wrong_length("PORTS reply", len(payload), str(expected))
-        return cls(
-            tuple(PortInfo.decode(payload[at : at + 4]) for at in range(1, 1 + 4 * count, 4)),
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "PORTS reply",
+        tail=Parts("ports", 16, PortInfo),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1280,20 +813,7 @@ class Status(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Status:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("STATUS", len(payload), "0")
-        return cls()
-
-
-_STATUSREPLY: Final = struct.Struct("<QQIBBBBB32sQQI16sHIIQ")
+    LAYOUT: ClassVar[Layout] = Layout("STATUS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -1361,126 +881,27 @@ class StatusReply(Reply):
 
     NAME: ClassVar[str] = "STATUS"
     TYPE: ClassVar[int] = 0x05
-
-    def __post_init__(self) -> None:
-        if type(self.clock_us) is not int or not 0 <= self.clock_us <= 18_446_744_073_709_551_615:
-            raise refuse("STATUS reply.clock_us", self.clock_us, "0..18_446_744_073_709_551_615")
-        if type(self.clock_ticks) is not int or not 0 <= self.clock_ticks <= 18_446_744_073_709_551_615:
-            raise refuse("STATUS reply.clock_ticks", self.clock_ticks, "0..18_446_744_073_709_551_615")
-        if type(self.boot_count) is not int or not 0 <= self.boot_count <= 4_294_967_295:
-            raise refuse("STATUS reply.boot_count", self.boot_count, "0..4_294_967_295")
-        if type(self.state) is not DeviceState:
-            raise refuse("STATUS reply.state", self.state, "a DeviceState")
-        if type(self.output_on) is not bool:
-            raise refuse("STATUS reply.output_on", self.output_on, "a bool")
-        if type(self.stop_cause) is not StopCause:
-            raise refuse("STATUS reply.stop_cause", self.stop_cause, "a StopCause")
-        if type(self.fault) is not FaultCode:
-            raise refuse("STATUS reply.fault", self.fault, "a FaultCode")
-        if type(self.active_slot) is not int or not 0 <= self.active_slot <= 255:
-            raise refuse("STATUS reply.active_slot", self.active_slot, "0..255")
-        if type(self.image_sha256) is not bytes or len(self.image_sha256) != 32:
-            raise refuse("STATUS reply.image_sha256", self.image_sha256, "32 bytes")
-        if type(self.dose_count) is not int or not 0 <= self.dose_count <= 18_446_744_073_709_551_615:
-            raise refuse("STATUS reply.dose_count", self.dose_count, "0..18_446_744_073_709_551_615")
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("STATUS reply.dose_number", self.dose_number, "0..18_446_744_073_709_551_615")
-        if type(self.dead_man_us) is not int or not 0 <= self.dead_man_us <= 4_294_967_295:
-            raise refuse("STATUS reply.dead_man_us", self.dead_man_us, "0..4_294_967_295")
-        if type(self.controller) is not bytes or len(self.controller) != 16:
-            raise refuse("STATUS reply.controller", self.controller, "16 bytes")
-        if type(self.battery_permille) is not int or not 0 <= self.battery_permille <= 1000:
-            raise refuse("STATUS reply.battery_permille", self.battery_permille, "0..1000")
-        if type(self.events_dropped) is not int or not 0 <= self.events_dropped <= 4_294_967_295:
-            raise refuse("STATUS reply.events_dropped", self.events_dropped, "0..4_294_967_295")
-        if type(self.frames_refused) is not int or not 0 <= self.frames_refused <= 4_294_967_295:
-            raise refuse("STATUS reply.frames_refused", self.frames_refused, "0..4_294_967_295")
-        if type(self.log_next) is not int or not 1 <= self.log_next <= 18_446_744_073_709_551_615:
-            raise refuse("STATUS reply.log_next", self.log_next, "1..18_446_744_073_709_551_615")
-        if type(self.amplitudes_na) is not tuple or len(self.amplitudes_na) > 8:
-            raise refuse("STATUS reply.amplitudes_na", self.amplitudes_na, "at most 8 items")
-        for item in self.amplitudes_na:
-            if type(item) is not int or not 0 <= item <= 150_000_000:
-                raise refuse("STATUS reply.amplitudes_na", item, "0..150_000_000")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _STATUSREPLY.pack(
-            self.clock_us,
-            self.clock_ticks,
-            self.boot_count,
-            self.state,
-            self.output_on,
-            self.stop_cause,
-            self.fault,
-            self.active_slot,
-            self.image_sha256,
-            self.dose_count,
-            self.dose_number,
-            self.dead_man_us,
-            self.controller,
-            self.battery_permille,
-            self.events_dropped,
-            self.frames_refused,
-            self.log_next,
-        )
-        return head + struct.pack(
-            f"<B{len(self.amplitudes_na)}I", len(self.amplitudes_na), *self.amplitudes_na
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> StatusReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 112:
-            raise wrong_length("STATUS reply", len(payload), "at least 112")
-        count = payload[111]
-        if count > 8:
-            raise refuse("STATUS reply.amplitudes_na", count, "at most 8 items")
-        expected = 112 + 4 * count
-        if len(payload) != expected:
-            raise wrong_length("STATUS reply", len(payload), str(expected))
-        (
-            clock_us,
-            clock_ticks,
-            boot_count,
-            state,
-            output_on,
-            stop_cause,
-            fault,
-            active_slot,
-            image_sha256,
-            dose_count,
-            dose_number,
-            dead_man_us,
-            controller,
-            battery_permille,
-            events_dropped,
-            frames_refused,
-            log_next,
-        ) = _STATUSREPLY.unpack_from(payload)
-        return cls(
-            clock_us,
-            clock_ticks,
-            boot_count,
-            member(DeviceState, state, "STATUS reply.state"),
-            truth(output_on, "STATUS reply.output_on"),
-            member(StopCause, stop_cause, "STATUS reply.stop_cause"),
-            member(FaultCode, fault, "STATUS reply.fault"),
-            active_slot,
-            image_sha256,
-            dose_count,
-            dose_number,
-            dead_man_us,
-            controller,
-            battery_permille,
-            events_dropped,
-            frames_refused,
-            log_next,
-            struct.unpack_from(f"<{count}I", payload, 112),
-        )
-
-
-_LOADBEGIN: Final = struct.Struct("<BH32s")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "STATUS reply",
+        Whole("clock_us", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("clock_ticks", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("boot_count", "I", 0, 4_294_967_295),
+        Member("state", DeviceState),
+        Truth("output_on"),
+        Member("stop_cause", StopCause),
+        Member("fault", FaultCode),
+        Whole("active_slot", "B", 0, 255),
+        Octets("image_sha256", 32),
+        Whole("dose_count", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("dead_man_us", "I", 0, 4_294_967_295),
+        Octets("controller", 16),
+        Whole("battery_permille", "H", 0, 1000),
+        Whole("events_dropped", "I", 0, 4_294_967_295),
+        Whole("frames_refused", "I", 0, 4_294_967_295),
+        Whole("log_next", "Q", 1, 18_446_744_073_709_551_615),
+        tail=Wholes("amplitudes_na", 8, "I", 0, 150_000_000),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1507,33 +928,12 @@ class LoadBegin(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
-            raise refuse("LOAD_BEGIN.slot", self.slot, "0..15")
-        if type(self.length) is not int or not 1 <= self.length <= 65_535:
-            raise refuse("LOAD_BEGIN.length", self.length, "1..65_535")
-        if type(self.image_sha256) is not bytes or len(self.image_sha256) != 32:
-            raise refuse("LOAD_BEGIN.image_sha256", self.image_sha256, "32 bytes")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _LOADBEGIN.pack(self.slot, self.length, self.image_sha256)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> LoadBegin:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 35:
-            raise wrong_length("LOAD_BEGIN", len(payload), "35")
-        slot, length, image_sha256 = _LOADBEGIN.unpack(payload)
-        return cls(
-            slot,
-            length,
-            image_sha256,
-        )
-
-
-_LOADBEGINREPLY: Final = struct.Struct("<BH")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "LOAD_BEGIN",
+        Whole("slot", "B", 0, 15),
+        Whole("length", "H", 1, 65_535),
+        Octets("image_sha256", 32),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1553,30 +953,11 @@ class LoadBeginReply(Reply):
 
     NAME: ClassVar[str] = "LOAD_BEGIN"
     TYPE: ClassVar[int] = 0x10
-
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
-            raise refuse("LOAD_BEGIN reply.slot", self.slot, "0..15")
-        if type(self.expected_offset) is not int or not 0 <= self.expected_offset <= 65_535:
-            raise refuse("LOAD_BEGIN reply.expected_offset", self.expected_offset, "0..65_535")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _LOADBEGINREPLY.pack(self.slot, self.expected_offset)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> LoadBeginReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 3:
-            raise wrong_length("LOAD_BEGIN reply", len(payload), "3")
-        slot, expected_offset = _LOADBEGINREPLY.unpack(payload)
-        return cls(
-            slot,
-            expected_offset,
-        )
-
-
-_LOADCHUNK: Final = struct.Struct("<BH")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "LOAD_BEGIN reply",
+        Whole("slot", "B", 0, 15),
+        Whole("expected_offset", "H", 0, 65_535),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1603,37 +984,12 @@ class LoadChunk(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
-            raise refuse("LOAD_CHUNK.slot", self.slot, "0..15")
-        if type(self.offset) is not int or not 0 <= self.offset <= 65_535:
-            raise refuse("LOAD_CHUNK.offset", self.offset, "0..65_535")
-        if type(self.data) is not bytes or not 1 <= len(self.data) <= 192:
-            raise refuse("LOAD_CHUNK.data", self.data, "1..192 bytes")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _LOADCHUNK.pack(self.slot, self.offset)
-        return head + len(self.data).to_bytes(2, "little") + self.data
-
-    @classmethod
-    def decode(cls, payload: bytes) -> LoadChunk:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 5:
-            raise wrong_length("LOAD_CHUNK", len(payload), "at least 5")
-        expected = 5 + int.from_bytes(payload[3:5], "little")
-        if len(payload) != expected:
-            raise wrong_length("LOAD_CHUNK", len(payload), str(expected))
-        slot, offset = _LOADCHUNK.unpack_from(payload)
-        return cls(
-            slot,
-            offset,
-            bytes(payload[5:]),
-        )
-
-
-_LOADCHUNKREPLY: Final = struct.Struct("<BH")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "LOAD_CHUNK",
+        Whole("slot", "B", 0, 15),
+        Whole("offset", "H", 0, 65_535),
+        tail=Data("data", 1, 192),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1653,30 +1009,11 @@ class LoadChunkReply(Reply):
 
     NAME: ClassVar[str] = "LOAD_CHUNK"
     TYPE: ClassVar[int] = 0x11
-
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
-            raise refuse("LOAD_CHUNK reply.slot", self.slot, "0..15")
-        if type(self.expected_offset) is not int or not 0 <= self.expected_offset <= 65_535:
-            raise refuse("LOAD_CHUNK reply.expected_offset", self.expected_offset, "0..65_535")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _LOADCHUNKREPLY.pack(self.slot, self.expected_offset)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> LoadChunkReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 3:
-            raise wrong_length("LOAD_CHUNK reply", len(payload), "3")
-        slot, expected_offset = _LOADCHUNKREPLY.unpack(payload)
-        return cls(
-            slot,
-            expected_offset,
-        )
-
-
-_LOADCOMMIT: Final = struct.Struct("<B32s32s")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "LOAD_CHUNK reply",
+        Whole("slot", "B", 0, 15),
+        Whole("expected_offset", "H", 0, 65_535),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1707,46 +1044,13 @@ class LoadCommit(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
-            raise refuse("LOAD_COMMIT.slot", self.slot, "0..15")
-        if type(self.image_sha256) is not bytes or len(self.image_sha256) != 32:
-            raise refuse("LOAD_COMMIT.image_sha256", self.image_sha256, "32 bytes")
-        if type(self.approval_sha256) is not bytes or len(self.approval_sha256) != 32:
-            raise refuse("LOAD_COMMIT.approval_sha256", self.approval_sha256, "32 bytes")
-        if type(self.ranges) is not tuple or len(self.ranges) > 8:
-            raise refuse("LOAD_COMMIT.ranges", self.ranges, "at most 8 items")
-        for item in self.ranges:
-            if type(item) is not RangeOfArea:
-                raise refuse("LOAD_COMMIT.ranges", item, "RangeOfArea")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _LOADCOMMIT.pack(self.slot, self.image_sha256, self.approval_sha256)
-        return head + bytes([len(self.ranges)]) + b"".join([item.encode() for item in self.ranges])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> LoadCommit:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 66:
-            raise wrong_length("LOAD_COMMIT", len(payload), "at least 66")
-        count = payload[65]
-        if count > 8:
-            raise refuse("LOAD_COMMIT.ranges", count, "at most 8 items")
-        expected = 66 + 13 * count
-        if len(payload) != expected:
-            raise wrong_length("LOAD_COMMIT", len(payload), str(expected))
-        slot, image_sha256, approval_sha256 = _LOADCOMMIT.unpack_from(payload)
-        return cls(
-            slot,
-            image_sha256,
-            approval_sha256,
-            tuple(RangeOfArea.decode(payload[at : at + 13]) for at in range(66, 66 + 13 * count, 13)),
-        )
-
-
-_LOADCOMMITREPLY: Final = struct.Struct("<B32s")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "LOAD_COMMIT",
+        Whole("slot", "B", 0, 15),
+        Octets("image_sha256", 32),
+        Octets("approval_sha256", 32),
+        tail=Parts("ranges", 8, RangeOfArea),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1766,30 +1070,11 @@ class LoadCommitReply(Reply):
 
     NAME: ClassVar[str] = "LOAD_COMMIT"
     TYPE: ClassVar[int] = 0x12
-
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
-            raise refuse("LOAD_COMMIT reply.slot", self.slot, "0..15")
-        if type(self.image_sha256) is not bytes or len(self.image_sha256) != 32:
-            raise refuse("LOAD_COMMIT reply.image_sha256", self.image_sha256, "32 bytes")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _LOADCOMMITREPLY.pack(self.slot, self.image_sha256)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> LoadCommitReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 33:
-            raise wrong_length("LOAD_COMMIT reply", len(payload), "33")
-        slot, image_sha256 = _LOADCOMMITREPLY.unpack(payload)
-        return cls(
-            slot,
-            image_sha256,
-        )
-
-
-_SLOTINFO: Final = struct.Struct("<B")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "LOAD_COMMIT reply",
+        Whole("slot", "B", 0, 15),
+        Octets("image_sha256", 32),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1810,27 +1095,10 @@ class SlotInfo(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
-            raise refuse("SLOT_INFO.slot", self.slot, "0..15")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _SLOTINFO.pack(self.slot)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> SlotInfo:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 1:
-            raise wrong_length("SLOT_INFO", len(payload), "1")
-        (slot,) = _SLOTINFO.unpack(payload)
-        return cls(
-            slot,
-        )
-
-
-_SLOTINFOREPLY: Final = struct.Struct("<BBH32s32s")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "SLOT_INFO",
+        Whole("slot", "B", 0, 15),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1862,54 +1130,15 @@ class SlotInfoReply(Reply):
 
     NAME: ClassVar[str] = "SLOT_INFO"
     TYPE: ClassVar[int] = 0x13
-
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
-            raise refuse("SLOT_INFO reply.slot", self.slot, "0..15")
-        if type(self.state) is not SlotState:
-            raise refuse("SLOT_INFO reply.state", self.state, "a SlotState")
-        if type(self.length) is not int or not 0 <= self.length <= 65_535:
-            raise refuse("SLOT_INFO reply.length", self.length, "0..65_535")
-        if type(self.image_sha256) is not bytes or len(self.image_sha256) != 32:
-            raise refuse("SLOT_INFO reply.image_sha256", self.image_sha256, "32 bytes")
-        if type(self.approval_sha256) is not bytes or len(self.approval_sha256) != 32:
-            raise refuse("SLOT_INFO reply.approval_sha256", self.approval_sha256, "32 bytes")
-        if type(self.ranges) is not tuple or len(self.ranges) > 8:
-            raise refuse("SLOT_INFO reply.ranges", self.ranges, "at most 8 items")
-        for item in self.ranges:
-            if type(item) is not RangeOfArea:
-                raise refuse("SLOT_INFO reply.ranges", item, "RangeOfArea")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _SLOTINFOREPLY.pack(
-            self.slot, self.state, self.length, self.image_sha256, self.approval_sha256
-        )
-        return head + bytes([len(self.ranges)]) + b"".join([item.encode() for item in self.ranges])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> SlotInfoReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 69:
-            raise wrong_length("SLOT_INFO reply", len(payload), "at least 69")
-        count = payload[68]
-        if count > 8:
-            raise refuse("SLOT_INFO reply.ranges", count, "at most 8 items")
-        expected = 69 + 13 * count
-        if len(payload) != expected:
-            raise wrong_length("SLOT_INFO reply", len(payload), str(expected))
-        slot, state, length, image_sha256, approval_sha256 = _SLOTINFOREPLY.unpack_from(payload)
-        return cls(
-            slot,
-            member(SlotState, state, "SLOT_INFO reply.state"),
-            length,
-            image_sha256,
-            approval_sha256,
-            tuple(RangeOfArea.decode(payload[at : at + 13]) for at in range(69, 69 + 13 * count, 13)),
-        )
-
-
-_ARM: Final = struct.Struct("<BB32s32s")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "SLOT_INFO reply",
+        Whole("slot", "B", 0, 15),
+        Member("state", SlotState),
+        Whole("length", "H", 0, 65_535),
+        Octets("image_sha256", 32),
+        Octets("approval_sha256", 32),
+        tail=Parts("ranges", 8, RangeOfArea),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1939,36 +1168,13 @@ class Arm(Request):
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.kind) is not ArmKind:
-            raise refuse("ARM.kind", self.kind, "a ArmKind")
-        if type(self.slot) is not int or not 0 <= self.slot <= 255:
-            raise refuse("ARM.slot", self.slot, "0..255")
-        if type(self.image_sha256) is not bytes or len(self.image_sha256) != 32:
-            raise refuse("ARM.image_sha256", self.image_sha256, "32 bytes")
-        if type(self.approval_sha256) is not bytes or len(self.approval_sha256) != 32:
-            raise refuse("ARM.approval_sha256", self.approval_sha256, "32 bytes")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _ARM.pack(self.kind, self.slot, self.image_sha256, self.approval_sha256)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Arm:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 66:
-            raise wrong_length("ARM", len(payload), "66")
-        kind, slot, image_sha256, approval_sha256 = _ARM.unpack(payload)
-        return cls(
-            member(ArmKind, kind, "ARM.kind"),
-            slot,
-            image_sha256,
-            approval_sha256,
-        )
-
-
-_ARMREPLY: Final = struct.Struct("<QIQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ARM",
+        Member("kind", ArmKind),
+        Whole("slot", "B", 0, 255),
+        Octets("image_sha256", 32),
+        Octets("approval_sha256", 32),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1991,33 +1197,12 @@ class ArmReply(Reply):
 
     NAME: ClassVar[str] = "ARM"
     TYPE: ClassVar[int] = 0x20
-
-    def __post_init__(self) -> None:
-        if type(self.token) is not int or not 1 <= self.token <= 18_446_744_073_709_551_615:
-            raise refuse("ARM reply.token", self.token, "1..18_446_744_073_709_551_615")
-        if type(self.valid_us) is not int or not 0 <= self.valid_us <= 2_000_000:
-            raise refuse("ARM reply.valid_us", self.valid_us, "0..2_000_000")
-        if type(self.dose_count) is not int or not 0 <= self.dose_count <= 18_446_744_073_709_551_615:
-            raise refuse("ARM reply.dose_count", self.dose_count, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _ARMREPLY.pack(self.token, self.valid_us, self.dose_count)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ArmReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 20:
-            raise wrong_length("ARM reply", len(payload), "20")
-        token, valid_us, dose_count = _ARMREPLY.unpack(payload)
-        return cls(
-            token,
-            valid_us,
-            dose_count,
-        )
-
-
-_FIRE: Final = struct.Struct("<QQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ARM reply",
+        Whole("token", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("valid_us", "I", 0, 2_000_000),
+        Whole("dose_count", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2041,35 +1226,11 @@ class Fire(Request):
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if type(self.token) is not int or not 1 <= self.token <= 18_446_744_073_709_551_615:
-            raise refuse("FIRE.token", self.token, "1..18_446_744_073_709_551_615")
-        if (
-            type(self.expected_dose_count) is not int
-            or not 0 <= self.expected_dose_count <= 18_446_744_073_709_551_615
-        ):
-            raise refuse(
-                "FIRE.expected_dose_count", self.expected_dose_count, "0..18_446_744_073_709_551_615"
-            )
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _FIRE.pack(self.token, self.expected_dose_count)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Fire:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 16:
-            raise wrong_length("FIRE", len(payload), "16")
-        token, expected_dose_count = _FIRE.unpack(payload)
-        return cls(
-            token,
-            expected_dose_count,
-        )
-
-
-_FIREREPLY: Final = struct.Struct("<QQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "FIRE",
+        Whole("token", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("expected_dose_count", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2089,30 +1250,11 @@ class FireReply(Reply):
 
     NAME: ClassVar[str] = "FIRE"
     TYPE: ClassVar[int] = 0x21
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 1 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("FIRE reply.dose_number", self.dose_number, "1..18_446_744_073_709_551_615")
-        if type(self.start_tick) is not int or not 0 <= self.start_tick <= 18_446_744_073_709_551_615:
-            raise refuse("FIRE reply.start_tick", self.start_tick, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _FIREREPLY.pack(self.dose_number, self.start_tick)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> FireReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 16:
-            raise wrong_length("FIRE reply", len(payload), "16")
-        dose_number, start_tick = _FIREREPLY.unpack(payload)
-        return cls(
-            dose_number,
-            start_tick,
-        )
-
-
-_IMPEDANCEFIRE: Final = struct.Struct("<QQQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "FIRE reply",
+        Whole("dose_number", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("start_tick", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2139,40 +1281,12 @@ class ImpedanceFire(Request):
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if type(self.token) is not int or not 1 <= self.token <= 18_446_744_073_709_551_615:
-            raise refuse("IMPEDANCE_FIRE.token", self.token, "1..18_446_744_073_709_551_615")
-        if (
-            type(self.expected_dose_count) is not int
-            or not 0 <= self.expected_dose_count <= 18_446_744_073_709_551_615
-        ):
-            raise refuse(
-                "IMPEDANCE_FIRE.expected_dose_count",
-                self.expected_dose_count,
-                "0..18_446_744_073_709_551_615",
-            )
-        if type(self.contact_mask) is not int or not 1 <= self.contact_mask <= 8_589_934_591:
-            raise refuse("IMPEDANCE_FIRE.contact_mask", self.contact_mask, "1..8_589_934_591")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _IMPEDANCEFIRE.pack(self.token, self.expected_dose_count, self.contact_mask)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ImpedanceFire:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 24:
-            raise wrong_length("IMPEDANCE_FIRE", len(payload), "24")
-        token, expected_dose_count, contact_mask = _IMPEDANCEFIRE.unpack(payload)
-        return cls(
-            token,
-            expected_dose_count,
-            contact_mask,
-        )
-
-
-_IMPEDANCEFIREREPLY: Final = struct.Struct("<QQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "IMPEDANCE_FIRE",
+        Whole("token", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("expected_dose_count", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("contact_mask", "Q", 1, 8_589_934_591),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2192,32 +1306,11 @@ class ImpedanceFireReply(Reply):
 
     NAME: ClassVar[str] = "IMPEDANCE_FIRE"
     TYPE: ClassVar[int] = 0x22
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 1 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse(
-                "IMPEDANCE_FIRE reply.dose_number", self.dose_number, "1..18_446_744_073_709_551_615"
-            )
-        if type(self.start_tick) is not int or not 0 <= self.start_tick <= 18_446_744_073_709_551_615:
-            raise refuse("IMPEDANCE_FIRE reply.start_tick", self.start_tick, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _IMPEDANCEFIREREPLY.pack(self.dose_number, self.start_tick)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ImpedanceFireReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 16:
-            raise wrong_length("IMPEDANCE_FIRE reply", len(payload), "16")
-        dose_number, start_tick = _IMPEDANCEFIREREPLY.unpack(payload)
-        return cls(
-            dose_number,
-            start_tick,
-        )
-
-
-_SETAMPLITUDE: Final = struct.Struct("<QBII")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "IMPEDANCE_FIRE reply",
+        Whole("dose_number", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("start_tick", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2248,36 +1341,13 @@ class SetAmplitude(Request):
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 1 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("SET_AMPLITUDE.dose_number", self.dose_number, "1..18_446_744_073_709_551_615")
-        if type(self.area) is not int or not 0 <= self.area <= 7:
-            raise refuse("SET_AMPLITUDE.area", self.area, "0..7")
-        if type(self.from_na) is not int or not 0 <= self.from_na <= 150_000_000:
-            raise refuse("SET_AMPLITUDE.from_na", self.from_na, "0..150_000_000")
-        if type(self.to_na) is not int or not 0 <= self.to_na <= 150_000_000:
-            raise refuse("SET_AMPLITUDE.to_na", self.to_na, "0..150_000_000")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _SETAMPLITUDE.pack(self.dose_number, self.area, self.from_na, self.to_na)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> SetAmplitude:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 17:
-            raise wrong_length("SET_AMPLITUDE", len(payload), "17")
-        dose_number, area, from_na, to_na = _SETAMPLITUDE.unpack(payload)
-        return cls(
-            dose_number,
-            area,
-            from_na,
-            to_na,
-        )
-
-
-_SETAMPLITUDEREPLY: Final = struct.Struct("<QBIQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "SET_AMPLITUDE",
+        Whole("dose_number", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("area", "B", 0, 7),
+        Whole("from_na", "I", 0, 150_000_000),
+        Whole("to_na", "I", 0, 150_000_000),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2303,33 +1373,13 @@ class SetAmplitudeReply(Reply):
 
     NAME: ClassVar[str] = "SET_AMPLITUDE"
     TYPE: ClassVar[int] = 0x23
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 1 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("SET_AMPLITUDE reply.dose_number", self.dose_number, "1..18_446_744_073_709_551_615")
-        if type(self.area) is not int or not 0 <= self.area <= 7:
-            raise refuse("SET_AMPLITUDE reply.area", self.area, "0..7")
-        if type(self.amplitude_na) is not int or not 0 <= self.amplitude_na <= 150_000_000:
-            raise refuse("SET_AMPLITUDE reply.amplitude_na", self.amplitude_na, "0..150_000_000")
-        if type(self.at_tick) is not int or not 0 <= self.at_tick <= 18_446_744_073_709_551_615:
-            raise refuse("SET_AMPLITUDE reply.at_tick", self.at_tick, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _SETAMPLITUDEREPLY.pack(self.dose_number, self.area, self.amplitude_na, self.at_tick)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> SetAmplitudeReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 21:
-            raise wrong_length("SET_AMPLITUDE reply", len(payload), "21")
-        dose_number, area, amplitude_na, at_tick = _SETAMPLITUDEREPLY.unpack(payload)
-        return cls(
-            dose_number,
-            area,
-            amplitude_na,
-            at_tick,
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "SET_AMPLITUDE reply",
+        Whole("dose_number", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("area", "B", 0, 7),
+        Whole("amplitude_na", "I", 0, 150_000_000),
+        Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2342,20 +1392,7 @@ class SoftStop(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> SoftStop:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("SOFT_STOP", len(payload), "0")
-        return cls()
-
-
-_SOFTSTOPREPLY: Final = struct.Struct("<BQQ")
+    LAYOUT: ClassVar[Layout] = Layout("SOFT_STOP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -2378,36 +1415,19 @@ class SoftStopReply(Reply):
 
     NAME: ClassVar[str] = "SOFT_STOP"
     TYPE: ClassVar[int] = 0x30
-
-    def __post_init__(self) -> None:
-        if type(self.state) is not DeviceState:
-            raise refuse("SOFT_STOP reply.state", self.state, "a DeviceState")
-        if type(self.at_tick) is not int or not 0 <= self.at_tick <= 18_446_744_073_709_551_615:
-            raise refuse("SOFT_STOP reply.at_tick", self.at_tick, "0..18_446_744_073_709_551_615")
-        if type(self.silent_tick) is not int or not 0 <= self.silent_tick <= 18_446_744_073_709_551_615:
-            raise refuse("SOFT_STOP reply.silent_tick", self.silent_tick, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _SOFTSTOPREPLY.pack(self.state, self.at_tick, self.silent_tick)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> SoftStopReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 17:
-            raise wrong_length("SOFT_STOP reply", len(payload), "17")
-        state, at_tick, silent_tick = _SOFTSTOPREPLY.unpack(payload)
-        return cls(
-            member(DeviceState, state, "SOFT_STOP reply.state"),
-            at_tick,
-            silent_tick,
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "SOFT_STOP reply",
+        Member("state", DeviceState),
+        Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("silent_tick", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Stop(Request):
     """Stop and latch: the pulse under way is completed, none follows. Any session, none, any state, any
-    order, any number of times."""
+    order, any number of times.
+    """
 
     NAME: ClassVar[str] = "STOP"
     TYPE: ClassVar[int] = 0x31
@@ -2415,20 +1435,7 @@ class Stop(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Stop:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("STOP", len(payload), "0")
-        return cls()
-
-
-_STOPREPLY: Final = struct.Struct("<BBBQ")
+    LAYOUT: ClassVar[Layout] = Layout("STOP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -2454,33 +1461,13 @@ class StopReply(Reply):
 
     NAME: ClassVar[str] = "STOP"
     TYPE: ClassVar[int] = 0x31
-
-    def __post_init__(self) -> None:
-        if type(self.state) is not DeviceState:
-            raise refuse("STOP reply.state", self.state, "a DeviceState")
-        if type(self.stop_cause) is not StopCause:
-            raise refuse("STOP reply.stop_cause", self.stop_cause, "a StopCause")
-        if type(self.output_on) is not bool:
-            raise refuse("STOP reply.output_on", self.output_on, "a bool")
-        if type(self.at_tick) is not int or not 0 <= self.at_tick <= 18_446_744_073_709_551_615:
-            raise refuse("STOP reply.at_tick", self.at_tick, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _STOPREPLY.pack(self.state, self.stop_cause, self.output_on, self.at_tick)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> StopReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 11:
-            raise wrong_length("STOP reply", len(payload), "11")
-        state, stop_cause, output_on, at_tick = _STOPREPLY.unpack(payload)
-        return cls(
-            member(DeviceState, state, "STOP reply.state"),
-            member(StopCause, stop_cause, "STOP reply.stop_cause"),
-            truth(output_on, "STOP reply.output_on"),
-            at_tick,
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "STOP reply",
+        Member("state", DeviceState),
+        Member("stop_cause", StopCause),
+        Truth("output_on"),
+        Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2493,20 +1480,7 @@ class EmergencyStop(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> EmergencyStop:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("EMERGENCY_STOP", len(payload), "0")
-        return cls()
-
-
-_EMERGENCYSTOPREPLY: Final = struct.Struct("<BBBQ")
+    LAYOUT: ClassVar[Layout] = Layout("EMERGENCY_STOP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -2532,36 +1506,13 @@ class EmergencyStopReply(Reply):
 
     NAME: ClassVar[str] = "EMERGENCY_STOP"
     TYPE: ClassVar[int] = 0x32
-
-    def __post_init__(self) -> None:
-        if type(self.state) is not DeviceState:
-            raise refuse("EMERGENCY_STOP reply.state", self.state, "a DeviceState")
-        if type(self.stop_cause) is not StopCause:
-            raise refuse("EMERGENCY_STOP reply.stop_cause", self.stop_cause, "a StopCause")
-        if type(self.output_on) is not bool:
-            raise refuse("EMERGENCY_STOP reply.output_on", self.output_on, "a bool")
-        if type(self.at_tick) is not int or not 0 <= self.at_tick <= 18_446_744_073_709_551_615:
-            raise refuse("EMERGENCY_STOP reply.at_tick", self.at_tick, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _EMERGENCYSTOPREPLY.pack(self.state, self.stop_cause, self.output_on, self.at_tick)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> EmergencyStopReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 11:
-            raise wrong_length("EMERGENCY_STOP reply", len(payload), "11")
-        state, stop_cause, output_on, at_tick = _EMERGENCYSTOPREPLY.unpack(payload)
-        return cls(
-            member(DeviceState, state, "EMERGENCY_STOP reply.state"),
-            member(StopCause, stop_cause, "EMERGENCY_STOP reply.stop_cause"),
-            truth(output_on, "EMERGENCY_STOP reply.output_on"),
-            at_tick,
-        )
-
-
-_CLEAR: Final = struct.Struct("<BB")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "EMERGENCY_STOP reply",
+        Member("state", DeviceState),
+        Member("stop_cause", StopCause),
+        Truth("output_on"),
+        Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2586,30 +1537,11 @@ class Clear(Request):
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.stop_cause) is not StopCause:
-            raise refuse("CLEAR.stop_cause", self.stop_cause, "a StopCause")
-        if type(self.fault) is not FaultCode:
-            raise refuse("CLEAR.fault", self.fault, "a FaultCode")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _CLEAR.pack(self.stop_cause, self.fault)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Clear:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 2:
-            raise wrong_length("CLEAR", len(payload), "2")
-        stop_cause, fault = _CLEAR.unpack(payload)
-        return cls(
-            member(StopCause, stop_cause, "CLEAR.stop_cause"),
-            member(FaultCode, fault, "CLEAR.fault"),
-        )
-
-
-_CLEARREPLY: Final = struct.Struct("<B")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "CLEAR",
+        Member("stop_cause", StopCause),
+        Member("fault", FaultCode),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2626,27 +1558,10 @@ class ClearReply(Reply):
 
     NAME: ClassVar[str] = "CLEAR"
     TYPE: ClassVar[int] = 0x33
-
-    def __post_init__(self) -> None:
-        if type(self.state) is not DeviceState:
-            raise refuse("CLEAR reply.state", self.state, "a DeviceState")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _CLEARREPLY.pack(self.state)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ClearReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 1:
-            raise wrong_length("CLEAR reply", len(payload), "1")
-        (state,) = _CLEARREPLY.unpack(payload)
-        return cls(
-            member(DeviceState, state, "CLEAR reply.state"),
-        )
-
-
-_HEARTBEAT: Final = struct.Struct("<II")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "CLEAR reply",
+        Member("state", DeviceState),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2670,30 +1585,11 @@ class Heartbeat(Request):
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.ui_token) is not int or not 0 <= self.ui_token <= 4_294_967_295:
-            raise refuse("HEARTBEAT.ui_token", self.ui_token, "0..4_294_967_295")
-        if type(self.journal_token) is not int or not 0 <= self.journal_token <= 4_294_967_295:
-            raise refuse("HEARTBEAT.journal_token", self.journal_token, "0..4_294_967_295")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _HEARTBEAT.pack(self.ui_token, self.journal_token)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Heartbeat:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 8:
-            raise wrong_length("HEARTBEAT", len(payload), "8")
-        ui_token, journal_token = _HEARTBEAT.unpack(payload)
-        return cls(
-            ui_token,
-            journal_token,
-        )
-
-
-_HEARTBEATREPLY: Final = struct.Struct("<QQBBQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "HEARTBEAT",
+        Whole("ui_token", "I", 0, 4_294_967_295),
+        Whole("journal_token", "I", 0, 4_294_967_295),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2722,41 +1618,14 @@ class HeartbeatReply(Reply):
 
     NAME: ClassVar[str] = "HEARTBEAT"
     TYPE: ClassVar[int] = 0x40
-
-    def __post_init__(self) -> None:
-        if type(self.clock_us) is not int or not 0 <= self.clock_us <= 18_446_744_073_709_551_615:
-            raise refuse("HEARTBEAT reply.clock_us", self.clock_us, "0..18_446_744_073_709_551_615")
-        if type(self.clock_ticks) is not int or not 0 <= self.clock_ticks <= 18_446_744_073_709_551_615:
-            raise refuse("HEARTBEAT reply.clock_ticks", self.clock_ticks, "0..18_446_744_073_709_551_615")
-        if type(self.state) is not DeviceState:
-            raise refuse("HEARTBEAT reply.state", self.state, "a DeviceState")
-        if type(self.living) is not bool:
-            raise refuse("HEARTBEAT reply.living", self.living, "a bool")
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("HEARTBEAT reply.dose_number", self.dose_number, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _HEARTBEATREPLY.pack(
-            self.clock_us, self.clock_ticks, self.state, self.living, self.dose_number
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> HeartbeatReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 26:
-            raise wrong_length("HEARTBEAT reply", len(payload), "26")
-        clock_us, clock_ticks, state, living, dose_number = _HEARTBEATREPLY.unpack(payload)
-        return cls(
-            clock_us,
-            clock_ticks,
-            member(DeviceState, state, "HEARTBEAT reply.state"),
-            truth(living, "HEARTBEAT reply.living"),
-            dose_number,
-        )
-
-
-_CLOCKSYNC: Final = struct.Struct("<Q")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "HEARTBEAT reply",
+        Whole("clock_us", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("clock_ticks", "Q", 0, 18_446_744_073_709_551_615),
+        Member("state", DeviceState),
+        Truth("living"),
+        Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2777,27 +1646,10 @@ class ClockSync(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.host_ns) is not int or not 0 <= self.host_ns <= 18_446_744_073_709_551_615:
-            raise refuse("CLOCK_SYNC.host_ns", self.host_ns, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _CLOCKSYNC.pack(self.host_ns)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ClockSync:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 8:
-            raise wrong_length("CLOCK_SYNC", len(payload), "8")
-        (host_ns,) = _CLOCKSYNC.unpack(payload)
-        return cls(
-            host_ns,
-        )
-
-
-_CLOCKSYNCREPLY: Final = struct.Struct("<QQQI")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "CLOCK_SYNC",
+        Whole("host_ns", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2823,38 +1675,13 @@ class ClockSyncReply(Reply):
 
     NAME: ClassVar[str] = "CLOCK_SYNC"
     TYPE: ClassVar[int] = 0x41
-
-    def __post_init__(self) -> None:
-        if type(self.host_ns) is not int or not 0 <= self.host_ns <= 18_446_744_073_709_551_615:
-            raise refuse("CLOCK_SYNC reply.host_ns", self.host_ns, "0..18_446_744_073_709_551_615")
-        if type(self.received_ticks) is not int or not 0 <= self.received_ticks <= 18_446_744_073_709_551_615:
-            raise refuse(
-                "CLOCK_SYNC reply.received_ticks", self.received_ticks, "0..18_446_744_073_709_551_615"
-            )
-        if type(self.sent_ticks) is not int or not 0 <= self.sent_ticks <= 18_446_744_073_709_551_615:
-            raise refuse("CLOCK_SYNC reply.sent_ticks", self.sent_ticks, "0..18_446_744_073_709_551_615")
-        if type(self.tick_ns) is not int or not 1 <= self.tick_ns <= 4_294_967_295:
-            raise refuse("CLOCK_SYNC reply.tick_ns", self.tick_ns, "1..4_294_967_295")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _CLOCKSYNCREPLY.pack(self.host_ns, self.received_ticks, self.sent_ticks, self.tick_ns)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ClockSyncReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 28:
-            raise wrong_length("CLOCK_SYNC reply", len(payload), "28")
-        host_ns, received_ticks, sent_ticks, tick_ns = _CLOCKSYNCREPLY.unpack(payload)
-        return cls(
-            host_ns,
-            received_ticks,
-            sent_ticks,
-            tick_ns,
-        )
-
-
-_QUERYCOMMAND: Final = struct.Struct("<II")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "CLOCK_SYNC reply",
+        Whole("host_ns", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("received_ticks", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("sent_ticks", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("tick_ns", "I", 1, 4_294_967_295),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2878,30 +1705,11 @@ class QueryCommand(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.session) is not int or not 1 <= self.session <= 4_294_967_295:
-            raise refuse("QUERY_COMMAND.session", self.session, "1..4_294_967_295")
-        if type(self.command_id) is not int or not 1 <= self.command_id <= 4_294_967_295:
-            raise refuse("QUERY_COMMAND.command_id", self.command_id, "1..4_294_967_295")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _QUERYCOMMAND.pack(self.session, self.command_id)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> QueryCommand:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 8:
-            raise wrong_length("QUERY_COMMAND", len(payload), "8")
-        session, command_id = _QUERYCOMMAND.unpack(payload)
-        return cls(
-            session,
-            command_id,
-        )
-
-
-_QUERYCOMMANDREPLY: Final = struct.Struct("<IIBBB")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "QUERY_COMMAND",
+        Whole("session", "I", 1, 4_294_967_295),
+        Whole("command_id", "I", 1, 4_294_967_295),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2933,48 +1741,15 @@ class QueryCommandReply(Reply):
 
     NAME: ClassVar[str] = "QUERY_COMMAND"
     TYPE: ClassVar[int] = 0x42
-
-    def __post_init__(self) -> None:
-        if type(self.session) is not int or not 1 <= self.session <= 4_294_967_295:
-            raise refuse("QUERY_COMMAND reply.session", self.session, "1..4_294_967_295")
-        if type(self.command_id) is not int or not 1 <= self.command_id <= 4_294_967_295:
-            raise refuse("QUERY_COMMAND reply.command_id", self.command_id, "1..4_294_967_295")
-        if type(self.outcome) is not CommandOutcome:
-            raise refuse("QUERY_COMMAND reply.outcome", self.outcome, "a CommandOutcome")
-        if type(self.command_type) is not int or not 0 <= self.command_type <= 255:
-            raise refuse("QUERY_COMMAND reply.command_type", self.command_type, "0..255")
-        if type(self.error) is not ErrorCode:
-            raise refuse("QUERY_COMMAND reply.error", self.error, "a ErrorCode")
-        if type(self.reply) is not bytes or not 0 <= len(self.reply) <= 128:
-            raise refuse("QUERY_COMMAND reply.reply", self.reply, "0..128 bytes")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _QUERYCOMMANDREPLY.pack(
-            self.session, self.command_id, self.outcome, self.command_type, self.error
-        )
-        return head + len(self.reply).to_bytes(2, "little") + self.reply
-
-    @classmethod
-    def decode(cls, payload: bytes) -> QueryCommandReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 13:
-            raise wrong_length("QUERY_COMMAND reply", len(payload), "at least 13")
-        expected = 13 + int.from_bytes(payload[11:13], "little")
-        if len(payload) != expected:
-            raise wrong_length("QUERY_COMMAND reply", len(payload), str(expected))
-        session, command_id, outcome, command_type, error = _QUERYCOMMANDREPLY.unpack_from(payload)
-        return cls(
-            session,
-            command_id,
-            member(CommandOutcome, outcome, "QUERY_COMMAND reply.outcome"),
-            command_type,
-            member(ErrorCode, error, "QUERY_COMMAND reply.error"),
-            bytes(payload[13:]),
-        )
-
-
-_DOSE: Final = struct.Struct("<Q")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "QUERY_COMMAND reply",
+        Whole("session", "I", 1, 4_294_967_295),
+        Whole("command_id", "I", 1, 4_294_967_295),
+        Member("outcome", CommandOutcome),
+        Whole("command_type", "B", 0, 255),
+        Member("error", ErrorCode),
+        tail=Data("reply", 0, 128),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -2995,27 +1770,10 @@ class Dose(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("DOSE.dose_number", self.dose_number, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _DOSE.pack(self.dose_number)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Dose:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 8:
-            raise wrong_length("DOSE", len(payload), "8")
-        (dose_number,) = _DOSE.unpack(payload)
-        return cls(
-            dose_number,
-        )
-
-
-_DOSEREPLY: Final = struct.Struct("<QBB32sIQQBBBQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "DOSE",
+        Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3065,99 +1823,21 @@ class DoseReply(Reply):
 
     NAME: ClassVar[str] = "DOSE"
     TYPE: ClassVar[int] = 0x43
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 1 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("DOSE reply.dose_number", self.dose_number, "1..18_446_744_073_709_551_615")
-        if type(self.kind) is not ArmKind:
-            raise refuse("DOSE reply.kind", self.kind, "a ArmKind")
-        if type(self.slot) is not int or not 0 <= self.slot <= 255:
-            raise refuse("DOSE reply.slot", self.slot, "0..255")
-        if type(self.image_sha256) is not bytes or len(self.image_sha256) != 32:
-            raise refuse("DOSE reply.image_sha256", self.image_sha256, "32 bytes")
-        if type(self.boot_count) is not int or not 0 <= self.boot_count <= 4_294_967_295:
-            raise refuse("DOSE reply.boot_count", self.boot_count, "0..4_294_967_295")
-        if type(self.start_tick) is not int or not 0 <= self.start_tick <= 18_446_744_073_709_551_615:
-            raise refuse("DOSE reply.start_tick", self.start_tick, "0..18_446_744_073_709_551_615")
-        if type(self.end_tick) is not int or not 0 <= self.end_tick <= 18_446_744_073_709_551_615:
-            raise refuse("DOSE reply.end_tick", self.end_tick, "0..18_446_744_073_709_551_615")
-        if type(self.running) is not bool:
-            raise refuse("DOSE reply.running", self.running, "a bool")
-        if type(self.stop_cause) is not StopCause:
-            raise refuse("DOSE reply.stop_cause", self.stop_cause, "a StopCause")
-        if type(self.fault) is not FaultCode:
-            raise refuse("DOSE reply.fault", self.fault, "a FaultCode")
-        if (
-            type(self.compliance_pulses) is not int
-            or not 0 <= self.compliance_pulses <= 18_446_744_073_709_551_615
-        ):
-            raise refuse(
-                "DOSE reply.compliance_pulses", self.compliance_pulses, "0..18_446_744_073_709_551_615"
-            )
-        if type(self.areas) is not tuple or len(self.areas) > 8:
-            raise refuse("DOSE reply.areas", self.areas, "at most 8 items")
-        for item in self.areas:
-            if type(item) is not AreaDose:
-                raise refuse("DOSE reply.areas", item, "AreaDose")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _DOSEREPLY.pack(
-            self.dose_number,
-            self.kind,
-            self.slot,
-            self.image_sha256,
-            self.boot_count,
-            self.start_tick,
-            self.end_tick,
-            self.running,
-            self.stop_cause,
-            self.fault,
-            self.compliance_pulses,
-        )
-        return head + bytes([len(self.areas)]) + b"".join([item.encode() for item in self.areas])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> DoseReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 74:
-            raise wrong_length("DOSE reply", len(payload), "at least 74")
-        count = payload[73]
-        if count > 8:
-            raise refuse("DOSE reply.areas", count, "at most 8 items")
-        expected = 74 + 25 * count
-        if len(payload) != expected:
-            raise wrong_length("DOSE reply", len(payload), str(expected))
-        (
-            dose_number,
-            kind,
-            slot,
-            image_sha256,
-            boot_count,
-            start_tick,
-            end_tick,
-            running,
-            stop_cause,
-            fault,
-            compliance_pulses,
-        ) = _DOSEREPLY.unpack_from(payload)
-        return cls(
-            dose_number,
-            member(ArmKind, kind, "DOSE reply.kind"),
-            slot,
-            image_sha256,
-            boot_count,
-            start_tick,
-            end_tick,
-            truth(running, "DOSE reply.running"),
-            member(StopCause, stop_cause, "DOSE reply.stop_cause"),
-            member(FaultCode, fault, "DOSE reply.fault"),
-            compliance_pulses,
-            tuple(AreaDose.decode(payload[at : at + 25]) for at in range(74, 74 + 25 * count, 25)),
-        )
-
-
-_COUNTERS: Final = struct.Struct("<B")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "DOSE reply",
+        Whole("dose_number", "Q", 1, 18_446_744_073_709_551_615),
+        Member("kind", ArmKind),
+        Whole("slot", "B", 0, 255),
+        Octets("image_sha256", 32),
+        Whole("boot_count", "I", 0, 4_294_967_295),
+        Whole("start_tick", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("end_tick", "Q", 0, 18_446_744_073_709_551_615),
+        Truth("running"),
+        Member("stop_cause", StopCause),
+        Member("fault", FaultCode),
+        Whole("compliance_pulses", "Q", 0, 18_446_744_073_709_551_615),
+        tail=Parts("areas", 8, AreaDose),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3178,27 +1858,10 @@ class Counters(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.first_contact) is not int or not 1 <= self.first_contact <= 255:
-            raise refuse("COUNTERS.first_contact", self.first_contact, "1..255")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _COUNTERS.pack(self.first_contact)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Counters:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 1:
-            raise wrong_length("COUNTERS", len(payload), "1")
-        (first_contact,) = _COUNTERS.unpack(payload)
-        return cls(
-            first_contact,
-        )
-
-
-_COUNTERSREPLY: Final = struct.Struct("<IQQB")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "COUNTERS",
+        Whole("first_contact", "B", 1, 255),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3227,49 +1890,14 @@ class CountersReply(Reply):
 
     NAME: ClassVar[str] = "COUNTERS"
     TYPE: ClassVar[int] = 0x44
-
-    def __post_init__(self) -> None:
-        if type(self.boot_count) is not int or not 0 <= self.boot_count <= 4_294_967_295:
-            raise refuse("COUNTERS reply.boot_count", self.boot_count, "0..4_294_967_295")
-        if type(self.session_count) is not int or not 0 <= self.session_count <= 18_446_744_073_709_551_615:
-            raise refuse("COUNTERS reply.session_count", self.session_count, "0..18_446_744_073_709_551_615")
-        if type(self.dose_count) is not int or not 0 <= self.dose_count <= 18_446_744_073_709_551_615:
-            raise refuse("COUNTERS reply.dose_count", self.dose_count, "0..18_446_744_073_709_551_615")
-        if type(self.next_contact) is not int or not 0 <= self.next_contact <= 255:
-            raise refuse("COUNTERS reply.next_contact", self.next_contact, "0..255")
-        if type(self.contacts) is not tuple or len(self.contacts) > 16:
-            raise refuse("COUNTERS reply.contacts", self.contacts, "at most 16 items")
-        for item in self.contacts:
-            if type(item) is not ContactDose:
-                raise refuse("COUNTERS reply.contacts", item, "ContactDose")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _COUNTERSREPLY.pack(self.boot_count, self.session_count, self.dose_count, self.next_contact)
-        return head + bytes([len(self.contacts)]) + b"".join([item.encode() for item in self.contacts])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> CountersReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 22:
-            raise wrong_length("COUNTERS reply", len(payload), "at least 22")
-        count = payload[21]
-        if count > 16:
-            raise refuse("COUNTERS reply.contacts", count, "at most 16 items")
-        expected = 22 + 45 * count
-        if len(payload) != expected:
-            raise wrong_length("COUNTERS reply", len(payload), str(expected))
-        boot_count, session_count, dose_count, next_contact = _COUNTERSREPLY.unpack_from(payload)
-        return cls(
-            boot_count,
-            session_count,
-            dose_count,
-            next_contact,
-            tuple(ContactDose.decode(payload[at : at + 45]) for at in range(22, 22 + 45 * count, 45)),
-        )
-
-
-_EVENTLOG: Final = struct.Struct("<QB")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "COUNTERS reply",
+        Whole("boot_count", "I", 0, 4_294_967_295),
+        Whole("session_count", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("dose_count", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("next_contact", "B", 0, 255),
+        tail=Parts("contacts", 16, ContactDose),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3293,30 +1921,11 @@ class EventLog(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if type(self.first_index) is not int or not 1 <= self.first_index <= 18_446_744_073_709_551_615:
-            raise refuse("EVENT_LOG.first_index", self.first_index, "1..18_446_744_073_709_551_615")
-        if type(self.max_records) is not int or not 1 <= self.max_records <= 24:
-            raise refuse("EVENT_LOG.max_records", self.max_records, "1..24")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _EVENTLOG.pack(self.first_index, self.max_records)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> EventLog:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 9:
-            raise wrong_length("EVENT_LOG", len(payload), "9")
-        first_index, max_records = _EVENTLOG.unpack(payload)
-        return cls(
-            first_index,
-            max_records,
-        )
-
-
-_EVENTLOGREPLY: Final = struct.Struct("<QQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "EVENT_LOG",
+        Whole("first_index", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("max_records", "B", 1, 24),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3339,40 +1948,12 @@ class EventLogReply(Reply):
 
     NAME: ClassVar[str] = "EVENT_LOG"
     TYPE: ClassVar[int] = 0x45
-
-    def __post_init__(self) -> None:
-        if type(self.oldest_index) is not int or not 1 <= self.oldest_index <= 18_446_744_073_709_551_615:
-            raise refuse("EVENT_LOG reply.oldest_index", self.oldest_index, "1..18_446_744_073_709_551_615")
-        if type(self.next_index) is not int or not 1 <= self.next_index <= 18_446_744_073_709_551_615:
-            raise refuse("EVENT_LOG reply.next_index", self.next_index, "1..18_446_744_073_709_551_615")
-        if type(self.records) is not tuple or len(self.records) > 24:
-            raise refuse("EVENT_LOG reply.records", self.records, "at most 24 items")
-        for item in self.records:
-            if type(item) is not EventRecord:
-                raise refuse("EVENT_LOG reply.records", item, "EventRecord")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _EVENTLOGREPLY.pack(self.oldest_index, self.next_index)
-        return head + bytes([len(self.records)]) + b"".join([item.encode() for item in self.records])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> EventLogReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 17:
-            raise wrong_length("EVENT_LOG reply", len(payload), "at least 17")
-        count = payload[16]
-        if count > 24:
-            raise refuse("EVENT_LOG reply.records", count, "at most 24 items")
-        expected = 17 + 38 * count
-        if len(payload) != expected:
-            raise wrong_length("EVENT_LOG reply", len(payload), str(expected))
-        oldest_index, next_index = _EVENTLOGREPLY.unpack_from(payload)
-        return cls(
-            oldest_index,
-            next_index,
-            tuple(EventRecord.decode(payload[at : at + 38]) for at in range(17, 17 + 38 * count, 38)),
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "EVENT_LOG reply",
+        Whole("oldest_index", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("next_index", "Q", 1, 18_446_744_073_709_551_615),
+        tail=Parts("records", 24, EventRecord),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3385,20 +1966,7 @@ class ImpedanceRead(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ImpedanceRead:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("IMPEDANCE_READ", len(payload), "0")
-        return cls()
-
-
-_IMPEDANCEREADREPLY: Final = struct.Struct("<Q")
+    LAYOUT: ClassVar[Layout] = Layout("IMPEDANCE_READ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -3418,39 +1986,11 @@ class ImpedanceReadReply(Reply):
 
     NAME: ClassVar[str] = "IMPEDANCE_READ"
     TYPE: ClassVar[int] = 0x46
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse(
-                "IMPEDANCE_READ reply.dose_number", self.dose_number, "0..18_446_744_073_709_551_615"
-            )
-        if type(self.readings) is not tuple or len(self.readings) > 33:
-            raise refuse("IMPEDANCE_READ reply.readings", self.readings, "at most 33 items")
-        for item in self.readings:
-            if type(item) is not ContactReading:
-                raise refuse("IMPEDANCE_READ reply.readings", item, "ContactReading")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _IMPEDANCEREADREPLY.pack(self.dose_number)
-        return head + bytes([len(self.readings)]) + b"".join([item.encode() for item in self.readings])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ImpedanceReadReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 9:
-            raise wrong_length("IMPEDANCE_READ reply", len(payload), "at least 9")
-        count = payload[8]
-        if count > 33:
-            raise refuse("IMPEDANCE_READ reply.readings", count, "at most 33 items")
-        expected = 9 + 15 * count
-        if len(payload) != expected:
-            raise wrong_length("IMPEDANCE_READ reply", len(payload), str(expected))
-        (dose_number,) = _IMPEDANCEREADREPLY.unpack_from(payload)
-        return cls(
-            dose_number,
-            tuple(ContactReading.decode(payload[at : at + 15]) for at in range(9, 9 + 15 * count, 15)),
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "IMPEDANCE_READ reply",
+        Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
+        tail=Parts("readings", 33, ContactReading),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3463,20 +2003,7 @@ class Goodbye(Request):
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return b""
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Goodbye:
-        """Read the values; every byte must belong to one."""
-        if payload:
-            raise wrong_length("GOODBYE", len(payload), "0")
-        return cls()
-
-
-_GOODBYEREPLY: Final = struct.Struct("<I")
+    LAYOUT: ClassVar[Layout] = Layout("GOODBYE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -3493,27 +2020,10 @@ class GoodbyeReply(Reply):
 
     NAME: ClassVar[str] = "GOODBYE"
     TYPE: ClassVar[int] = 0x47
-
-    def __post_init__(self) -> None:
-        if type(self.session) is not int or not 1 <= self.session <= 4_294_967_295:
-            raise refuse("GOODBYE reply.session", self.session, "1..4_294_967_295")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _GOODBYEREPLY.pack(self.session)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> GoodbyeReply:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 4:
-            raise wrong_length("GOODBYE reply", len(payload), "4")
-        (session,) = _GOODBYEREPLY.unpack(payload)
-        return cls(
-            session,
-        )
-
-
-_ERROR: Final = struct.Struct("<BBBq64s")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "GOODBYE reply",
+        Whole("session", "I", 1, 4_294_967_295),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3542,44 +2052,14 @@ class Error(Reply):
 
     NAME: ClassVar[str] = "ERROR"
     TYPE: ClassVar[int] = 0x7F
-
-    def __post_init__(self) -> None:
-        if type(self.code) is not ErrorCode:
-            raise refuse("ERROR.code", self.code, "a ErrorCode")
-        if type(self.request_type) is not int or not 0 <= self.request_type <= 255:
-            raise refuse("ERROR.request_type", self.request_type, "0..255")
-        if type(self.state) is not DeviceState:
-            raise refuse("ERROR.state", self.state, "a DeviceState")
-        if (
-            type(self.detail) is not int
-            or not -9_223_372_036_854_775_808 <= self.detail <= 9_223_372_036_854_775_807
-        ):
-            raise refuse("ERROR.detail", self.detail, "-9_223_372_036_854_775_808..9_223_372_036_854_775_807")
-        if type(self.message) is not str or len(self.message) > 64 or not is_text(self.message):
-            raise refuse("ERROR.message", self.message, "at most 64 printable ASCII characters")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _ERROR.pack(
-            self.code, self.request_type, self.state, self.detail, self.message.encode("ascii")
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Error:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 75:
-            raise wrong_length("ERROR", len(payload), "75")
-        code, request_type, state, detail, message = _ERROR.unpack(payload)
-        return cls(
-            member(ErrorCode, code, "ERROR.code"),
-            request_type,
-            member(DeviceState, state, "ERROR.state"),
-            detail,
-            text(message, "ERROR.message"),
-        )
-
-
-_STATECHANGED: Final = struct.Struct("<BBBBQQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ERROR",
+        Member("code", ErrorCode),
+        Whole("request_type", "B", 0, 255),
+        Member("state", DeviceState),
+        Whole("detail", "q", -9_223_372_036_854_775_808, 9_223_372_036_854_775_807),
+        Text("message", 64),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3612,44 +2092,15 @@ class StateChanged(Event):
     NAME: ClassVar[str] = "STATE_CHANGED"
     TYPE: ClassVar[int] = 0x50
     LANE: ClassVar[Lane] = Lane.CRITICAL
-
-    def __post_init__(self) -> None:
-        if type(self.previous) is not DeviceState:
-            raise refuse("STATE_CHANGED.previous", self.previous, "a DeviceState")
-        if type(self.state) is not DeviceState:
-            raise refuse("STATE_CHANGED.state", self.state, "a DeviceState")
-        if type(self.stop_cause) is not StopCause:
-            raise refuse("STATE_CHANGED.stop_cause", self.stop_cause, "a StopCause")
-        if type(self.fault) is not FaultCode:
-            raise refuse("STATE_CHANGED.fault", self.fault, "a FaultCode")
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("STATE_CHANGED.dose_number", self.dose_number, "0..18_446_744_073_709_551_615")
-        if type(self.at_tick) is not int or not 0 <= self.at_tick <= 18_446_744_073_709_551_615:
-            raise refuse("STATE_CHANGED.at_tick", self.at_tick, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _STATECHANGED.pack(
-            self.previous, self.state, self.stop_cause, self.fault, self.dose_number, self.at_tick
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> StateChanged:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 20:
-            raise wrong_length("STATE_CHANGED", len(payload), "20")
-        previous, state, stop_cause, fault, dose_number, at_tick = _STATECHANGED.unpack(payload)
-        return cls(
-            member(DeviceState, previous, "STATE_CHANGED.previous"),
-            member(DeviceState, state, "STATE_CHANGED.state"),
-            member(StopCause, stop_cause, "STATE_CHANGED.stop_cause"),
-            member(FaultCode, fault, "STATE_CHANGED.fault"),
-            dose_number,
-            at_tick,
-        )
-
-
-_FAULT: Final = struct.Struct("<BBBqQQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "STATE_CHANGED",
+        Member("previous", DeviceState),
+        Member("state", DeviceState),
+        Member("stop_cause", StopCause),
+        Member("fault", FaultCode),
+        Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3682,45 +2133,15 @@ class Fault(Event):
     NAME: ClassVar[str] = "FAULT"
     TYPE: ClassVar[int] = 0x51
     LANE: ClassVar[Lane] = Lane.CRITICAL
-
-    def __post_init__(self) -> None:
-        if type(self.fault) is not FaultCode:
-            raise refuse("FAULT.fault", self.fault, "a FaultCode")
-        if type(self.area) is not int or not 0 <= self.area <= 255:
-            raise refuse("FAULT.area", self.area, "0..255")
-        if type(self.contact) is not int or not 0 <= self.contact <= 255:
-            raise refuse("FAULT.contact", self.contact, "0..255")
-        if (
-            type(self.value) is not int
-            or not -9_223_372_036_854_775_808 <= self.value <= 9_223_372_036_854_775_807
-        ):
-            raise refuse("FAULT.value", self.value, "-9_223_372_036_854_775_808..9_223_372_036_854_775_807")
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("FAULT.dose_number", self.dose_number, "0..18_446_744_073_709_551_615")
-        if type(self.at_tick) is not int or not 0 <= self.at_tick <= 18_446_744_073_709_551_615:
-            raise refuse("FAULT.at_tick", self.at_tick, "0..18_446_744_073_709_551_615")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _FAULT.pack(self.fault, self.area, self.contact, self.value, self.dose_number, self.at_tick)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Fault:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 27:
-            raise wrong_length("FAULT", len(payload), "27")
-        fault, area, contact, value, dose_number, at_tick = _FAULT.unpack(payload)
-        return cls(
-            member(FaultCode, fault, "FAULT.fault"),
-            area,
-            contact,
-            value,
-            dose_number,
-            at_tick,
-        )
-
-
-_IMPEDANCERESULT: Final = struct.Struct("<QB")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "FAULT",
+        Member("fault", FaultCode),
+        Whole("area", "B", 0, 255),
+        Whole("contact", "B", 0, 255),
+        Whole("value", "q", -9_223_372_036_854_775_808, 9_223_372_036_854_775_807),
+        Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3744,43 +2165,12 @@ class ImpedanceResult(Event):
     NAME: ClassVar[str] = "IMPEDANCE_RESULT"
     TYPE: ClassVar[int] = 0x52
     LANE: ClassVar[Lane] = Lane.CRITICAL
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 1 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("IMPEDANCE_RESULT.dose_number", self.dose_number, "1..18_446_744_073_709_551_615")
-        if type(self.complete) is not bool:
-            raise refuse("IMPEDANCE_RESULT.complete", self.complete, "a bool")
-        if type(self.readings) is not tuple or len(self.readings) > 33:
-            raise refuse("IMPEDANCE_RESULT.readings", self.readings, "at most 33 items")
-        for item in self.readings:
-            if type(item) is not ContactReading:
-                raise refuse("IMPEDANCE_RESULT.readings", item, "ContactReading")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _IMPEDANCERESULT.pack(self.dose_number, self.complete)
-        return head + bytes([len(self.readings)]) + b"".join([item.encode() for item in self.readings])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ImpedanceResult:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 10:
-            raise wrong_length("IMPEDANCE_RESULT", len(payload), "at least 10")
-        count = payload[9]
-        if count > 33:
-            raise refuse("IMPEDANCE_RESULT.readings", count, "at most 33 items")
-        expected = 10 + 15 * count
-        if len(payload) != expected:
-            raise wrong_length("IMPEDANCE_RESULT", len(payload), str(expected))
-        dose_number, complete = _IMPEDANCERESULT.unpack_from(payload)
-        return cls(
-            dose_number,
-            truth(complete, "IMPEDANCE_RESULT.complete"),
-            tuple(ContactReading.decode(payload[at : at + 15]) for at in range(10, 10 + 15 * count, 15)),
-        )
-
-
-_COMPLIANCE: Final = struct.Struct("<QQBBii")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "IMPEDANCE_RESULT",
+        Whole("dose_number", "Q", 1, 18_446_744_073_709_551_615),
+        Truth("complete"),
+        tail=Parts("readings", 33, ContactReading),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3814,44 +2204,15 @@ class Compliance(Event):
     NAME: ClassVar[str] = "COMPLIANCE"
     TYPE: ClassVar[int] = 0x53
     LANE: ClassVar[Lane] = Lane.CRITICAL
-
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 1 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("COMPLIANCE.dose_number", self.dose_number, "1..18_446_744_073_709_551_615")
-        if type(self.at_tick) is not int or not 0 <= self.at_tick <= 18_446_744_073_709_551_615:
-            raise refuse("COMPLIANCE.at_tick", self.at_tick, "0..18_446_744_073_709_551_615")
-        if type(self.area) is not int or not 0 <= self.area <= 7:
-            raise refuse("COMPLIANCE.area", self.area, "0..7")
-        if type(self.contact) is not int or not 1 <= self.contact <= 255:
-            raise refuse("COMPLIANCE.contact", self.contact, "1..255")
-        if type(self.commanded_na) is not int or not -2_147_483_648 <= self.commanded_na <= 2_147_483_647:
-            raise refuse("COMPLIANCE.commanded_na", self.commanded_na, "-2_147_483_648..2_147_483_647")
-        if type(self.delivered_na) is not int or not -2_147_483_648 <= self.delivered_na <= 2_147_483_647:
-            raise refuse("COMPLIANCE.delivered_na", self.delivered_na, "-2_147_483_648..2_147_483_647")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        return _COMPLIANCE.pack(
-            self.dose_number, self.at_tick, self.area, self.contact, self.commanded_na, self.delivered_na
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Compliance:
-        """Read the values; every byte must belong to one."""
-        if len(payload) != 26:
-            raise wrong_length("COMPLIANCE", len(payload), "26")
-        dose_number, at_tick, area, contact, commanded_na, delivered_na = _COMPLIANCE.unpack(payload)
-        return cls(
-            dose_number,
-            at_tick,
-            area,
-            contact,
-            commanded_na,
-            delivered_na,
-        )
-
-
-_TELEMETRY: Final = struct.Struct("<QQBQQIHIQ")
+    LAYOUT: ClassVar[Layout] = Layout(
+        "COMPLIANCE",
+        Whole("dose_number", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("area", "B", 0, 7),
+        Whole("contact", "B", 1, 255),
+        Whole("commanded_na", "i", -2_147_483_648, 2_147_483_647),
+        Whole("delivered_na", "i", -2_147_483_648, 2_147_483_647),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -3896,86 +2257,19 @@ class Telemetry(Event):
     NAME: ClassVar[str] = "TELEMETRY"
     TYPE: ClassVar[int] = 0x54
     LANE: ClassVar[Lane] = Lane.TELEMETRY
-
-    def __post_init__(self) -> None:
-        if type(self.clock_us) is not int or not 0 <= self.clock_us <= 18_446_744_073_709_551_615:
-            raise refuse("TELEMETRY.clock_us", self.clock_us, "0..18_446_744_073_709_551_615")
-        if type(self.clock_ticks) is not int or not 0 <= self.clock_ticks <= 18_446_744_073_709_551_615:
-            raise refuse("TELEMETRY.clock_ticks", self.clock_ticks, "0..18_446_744_073_709_551_615")
-        if type(self.state) is not DeviceState:
-            raise refuse("TELEMETRY.state", self.state, "a DeviceState")
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
-            raise refuse("TELEMETRY.dose_number", self.dose_number, "0..18_446_744_073_709_551_615")
-        if type(self.elapsed_ticks) is not int or not 0 <= self.elapsed_ticks <= 18_446_744_073_709_551_615:
-            raise refuse("TELEMETRY.elapsed_ticks", self.elapsed_ticks, "0..18_446_744_073_709_551_615")
-        if type(self.dead_man_us) is not int or not 0 <= self.dead_man_us <= 4_294_967_295:
-            raise refuse("TELEMETRY.dead_man_us", self.dead_man_us, "0..4_294_967_295")
-        if type(self.battery_permille) is not int or not 0 <= self.battery_permille <= 1000:
-            raise refuse("TELEMETRY.battery_permille", self.battery_permille, "0..1000")
-        if type(self.events_dropped) is not int or not 0 <= self.events_dropped <= 4_294_967_295:
-            raise refuse("TELEMETRY.events_dropped", self.events_dropped, "0..4_294_967_295")
-        if (
-            type(self.compliance_pulses) is not int
-            or not 0 <= self.compliance_pulses <= 18_446_744_073_709_551_615
-        ):
-            raise refuse(
-                "TELEMETRY.compliance_pulses", self.compliance_pulses, "0..18_446_744_073_709_551_615"
-            )
-        if type(self.areas) is not tuple or len(self.areas) > 8:
-            raise refuse("TELEMETRY.areas", self.areas, "at most 8 items")
-        for item in self.areas:
-            if type(item) is not AreaDose:
-                raise refuse("TELEMETRY.areas", item, "AreaDose")
-
-    def encode(self) -> bytes:
-        """Bytes of the values, little-endian."""
-        head = _TELEMETRY.pack(
-            self.clock_us,
-            self.clock_ticks,
-            self.state,
-            self.dose_number,
-            self.elapsed_ticks,
-            self.dead_man_us,
-            self.battery_permille,
-            self.events_dropped,
-            self.compliance_pulses,
-        )
-        return head + bytes([len(self.areas)]) + b"".join([item.encode() for item in self.areas])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Telemetry:
-        """Read the values; every byte must belong to one."""
-        if len(payload) < 52:
-            raise wrong_length("TELEMETRY", len(payload), "at least 52")
-        count = payload[51]
-        if count > 8:
-            raise refuse("TELEMETRY.areas", count, "at most 8 items")
-        expected = 52 + 25 * count
-        if len(payload) != expected:
-            raise wrong_length("TELEMETRY", len(payload), str(expected))
-        (
-            clock_us,
-            clock_ticks,
-            state,
-            dose_number,
-            elapsed_ticks,
-            dead_man_us,
-            battery_permille,
-            events_dropped,
-            compliance_pulses,
-        ) = _TELEMETRY.unpack_from(payload)
-        return cls(
-            clock_us,
-            clock_ticks,
-            member(DeviceState, state, "TELEMETRY.state"),
-            dose_number,
-            elapsed_ticks,
-            dead_man_us,
-            battery_permille,
-            events_dropped,
-            compliance_pulses,
-            tuple(AreaDose.decode(payload[at : at + 25]) for at in range(52, 52 + 25 * count, 25)),
-        )
+    LAYOUT: ClassVar[Layout] = Layout(
+        "TELEMETRY",
+        Whole("clock_us", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("clock_ticks", "Q", 0, 18_446_744_073_709_551_615),
+        Member("state", DeviceState),
+        Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("elapsed_ticks", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("dead_man_us", "I", 0, 4_294_967_295),
+        Whole("battery_permille", "H", 0, 1000),
+        Whole("events_dropped", "I", 0, 4_294_967_295),
+        Whole("compliance_pulses", "Q", 0, 18_446_744_073_709_551_615),
+        tail=Parts("areas", 8, AreaDose),
+    )
 
 
 MESSAGES: Final[dict[tuple[int, Kind], type[Message]]] = {
