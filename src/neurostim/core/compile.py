@@ -140,7 +140,8 @@ def _area_problems(area: Area, place: str, program: Program) -> list[Problem]:
             bounds.BURST_PULSES,
             f"{area.train.burst.pulses} pulses",
         )
-        _rate_problems(area.train.burst.rate_hz, f"{place}.train.burst", False, problems)
+        burst = area.train.burst
+        _rate_problems(burst.rate_hz, f"{place}.train.burst", burst.from_interval, problems)
     if area.cycle is not None:
         within("cycle.on", area.cycle.on_ns, bounds.ON_NS, format_time(area.cycle.on_ns))
         within("cycle.off", area.cycle.off_ns, bounds.OFF_NS, format_time(area.cycle.off_ns))

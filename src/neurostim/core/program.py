@@ -50,10 +50,11 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """A burst of ``pulses`` pulses at ``rate_hz`` (exact)."""
+    """A burst of ``pulses`` pulses at ``rate_hz`` (exact); ``interval`` in a file is its reciprocal."""
 
     pulses: int
     rate_hz: Fraction
+    from_interval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
