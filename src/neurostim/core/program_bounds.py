@@ -1,6 +1,6 @@
-"""The bounds of program format 1 as data, and the integer products they lead to.
+"""How the bounds of program format 1 stand in a file, and the integer products they lead to.
 
-These say what the format can express. What may be delivered is narrower and is the work of the safety gate.
+The numbers are those of `neurostim.core.bounds`. These say what the format can express. What may be delivered is narrower and is the work of the safety gate.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from neurostim.core import bounds as core
+from neurostim.core.bounds import Bound as Range
 from neurostim.core.units import CURRENT, NS_PER_S, PERCENT, RATE, TIME, Dimension, format_quantity
 
 INT16_MAX: Final = 2**15 - 1
@@ -23,8 +25,6 @@ MAX_SOURCE_CHARACTERS: Final = 400
 MAX_LEADS: Final = 32
 MAX_CONTACT_NUMBER: Final = 32
 
-_MS: Final = 10**6
-_US: Final = 10**3
 _HOUR: Final = 3600 * NS_PER_S
 _DAY: Final = 24 * _HOUR
 
@@ -78,26 +78,30 @@ def _plain(value: Fraction, dimension: Dimension) -> str:
     return format_quantity(value, dimension)
 
 
-def _time(name: str, low_ns: int, high_ns: int) -> Bound:
-    return Bound(name, TIME, Fraction(low_ns), Fraction(high_ns))
+def _bound(name: str, dimension: Dimension, limits: Range, resolution: Fraction = Fraction(1)) -> Bound:
+    return Bound(name, dimension, Fraction(limits.low), Fraction(limits.high), resolution)
 
 
-AMPLITUDE: Final = Bound("amplitude", CURRENT, Fraction(0), Fraction(150 * 10**6))
-RATE_BOUND: Final = Bound("rate", RATE, Fraction(1, 1000), Fraction(20_000), Fraction(1, 1000))
-INTERVAL: Final = _time("interval", 50 * _US, 1000 * NS_PER_S)
-WIDTH: Final = _time("width", 1 * _US, 10 * _MS)
-INTERPHASE: Final = _time("interphase", 0, 10 * _MS)
-RAMP: Final = _time("ramp", 0, 60 * NS_PER_S)
-CYCLE_ON: Final = _time("cycle on", NS_PER_S // 10, _DAY)
-CYCLE_OFF: Final = _time("cycle off", 0, _DAY)
-DELAY: Final = _time("delay", 0, 60 * NS_PER_S)
-DURATION: Final = _time("duration", 1, 365 * _DAY)
+def _count(name: str, limits: Range) -> Count:
+    return Count(name, int(limits.low), int(limits.high))
+
+
+AMPLITUDE: Final = _bound("amplitude", CURRENT, core.AMPLITUDE_NA)
+RATE_BOUND: Final = _bound("rate", RATE, core.RATE_HZ, Fraction(1, 1000))
+INTERVAL: Final = _bound("interval", TIME, core.INTERVAL_NS)
+WIDTH: Final = _bound("width", TIME, core.WIDTH_NS)
+INTERPHASE: Final = _bound("interphase", TIME, core.INTERPHASE_NS)
+RAMP: Final = _bound("ramp", TIME, core.RAMP_NS)
+CYCLE_ON: Final = _bound("cycle on", TIME, core.ON_NS)
+CYCLE_OFF: Final = _bound("cycle off", TIME, core.OFF_NS)
+DELAY: Final = _bound("delay", TIME, core.DELAY_NS)
+DURATION: Final = _bound("duration", TIME, core.DURATION_NS)
 MARK_PERCENT: Final = Bound("percent of a mark", PERCENT, Fraction(1, 10), Fraction(200), Fraction(1, 10))
 
-AREAS: Final = Count("areas", 1, 8)
-BURST_PULSES: Final = Count("pulses in a burst", 2, 1000)
-RATIO: Final = Count("ratio", 2, 20)
-PRIORITY: Final = Count("priority", 0, 255)
+AREAS: Final = _count("areas", core.AREAS)
+BURST_PULSES: Final = _count("pulses in a burst", core.BURST_PULSES)
+RATIO: Final = _count("ratio", core.RATIO)
+PRIORITY: Final = _count("priority", core.PRIORITY)
 
 QUANTITY_BOUNDS: Final = (
     AMPLITUDE,

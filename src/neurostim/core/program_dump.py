@@ -8,7 +8,6 @@ from typing import Final
 
 from neurostim.core.errors import ConfigError
 from neurostim.core.program import FORMAT, Area, Program, Ramp, RelativeAmplitude, Train
-from neurostim.core.program_bounds import RATE_BOUND
 from neurostim.core.program_read import parse_program
 from neurostim.core.units import NS_PER_S, format_current, format_rate, format_time
 
@@ -120,13 +119,12 @@ def _pulse(area: Area) -> str:
 def _train(train: Train) -> str:
     parts = [_pace(train.rate_hz, as_interval=train.from_interval)]
     if train.burst is not None:
-        pace = _pace(train.burst.rate_hz, as_interval=False)
+        pace = _pace(train.burst.rate_hz, as_interval=train.burst.from_interval)
         parts.append(f"burst = {{ pulses = {train.burst.pulses}, {pace} }}")
     return f"{{ {', '.join(parts)} }}"
 
 
 def _pace(rate_hz: Fraction, *, as_interval: bool) -> str:
-    """A rate where the format can say it, else (or where asked) the interval, its reciprocal."""
-    if as_interval or rate_hz % RATE_BOUND.resolution:
+    if as_interval:
         return f"interval = {_time(int(NS_PER_S / rate_hz))}"
     return f"rate = {_text(format_rate(rate_hz))}"

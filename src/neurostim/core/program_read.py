@@ -255,7 +255,9 @@ def _area(area: AreaModel, number: int) -> Area:
 
 
 def _train(train: TrainModel) -> Train:
-    burst = None if train.burst is None else Burst(train.burst.pulses, _rate(train.burst))
+    burst = train.burst and Burst(
+        train.burst.pulses, _rate(train.burst), from_interval=train.burst.interval is not None
+    )
     return Train(_rate(train), burst, from_interval=train.interval is not None)
 
 
