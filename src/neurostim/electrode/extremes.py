@@ -1,0 +1,236 @@
+"""The largest values a circuit reaches in a tree of phases: potentials, recharge current, compliance.
+
+Potentials within driven and floating phases are monotone, so their ends bound them exactly. Within a
+shorted phase, and along a repeat, values are sums of decaying exponentials; they are sampled from the start
+in steps that grow with time, which is how such sums turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from neurostim.electrode.affine import Affine, Maps
+from neurostim.electrode.network import NV_PER_UV, Circuit
+from neurostim.electrode.phases import Flags, Floats, Node, Phases, Repeat, leaves
+
+SHORT_SAMPLES: Final = 24
+SETTLED: Final = 1e-13
+MAX_OCTAVES: Final = 60
+CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """The largest values reached, for one case or with a leading axis of cases.
+
+    Attributes
+    ----------
+    potential_low_uv, potential_high_uv : array, shape (contacts,)
+        Lowest and highest double-layer potential of each contact [uV].
+    recharge_peak_na : array, shape (contacts,)
+        Largest magnitude of current through each contact while shorted [nA].
+    compliance_uv : tuple of array, each of shape (phases,)
+        For each `Phases` of the tree, in order: the largest voltage between two driven contacts in each of
+        its phases [uV], series drop and built-up polarisation together; 0 where no source drives.
+    """
+
+    potential_low_uv: Floats
+    potential_high_uv: Floats
+    recharge_peak_na: Floats
+    compliance_uv: tuple[Floats, ...]
+
+    @property
+    def compliance_peak_uv(self) -> Floats:
+        """The largest compliance voltage over all phases [uV], shape () or (cases,)."""
+        peaks = np.stack([voltages.max(axis=-1) for voltages in self.compliance_uv])
+        return np.asarray(peaks.max(axis=0), dtype=np.float64)
+
+
+class Search:
+    """Collects extremes over a tree; each distinct `Phases` is laid out once."""
+
+    def __init__(self, maps: Maps, node: Node) -> None:
+        self._maps = maps
+        self._node = node
+        self._order = list({id(leaf): leaf for leaf in leaves(node)}.values())
+        self._looks = {id(leaf): _Look(maps, leaf) for leaf in self._order}
+
+    def over(self, start_nv: Floats, *, repeats: bool = False, single: bool = False) -> Extremes:
+        """Extremes over the tree from a state of shape (cases, contacts) [nV].
+
+        Parameters
+        ----------
+        repeats : bool
+            Over the tree repeated without end instead of once.
+        single : bool
+            Leave the axis of cases out of the result.
+        """
+        found = {key: _Found(look, self._maps.cases) for key, look in self._looks.items()}
+        states = start_nv[:, np.newaxis, :]
+        if repeats:
+            states = endless(self._maps.of(self._node), states)
+        self._visit(self._node, states, found)
+        low = np.minimum.reduce([one.low for one in found.values()])
+        high = np.maximum.reduce([one.high for one in found.values()])
+        peak = np.maximum.reduce([one.peak for one in found.values()])
+        compliance = [found[id(leaf)].compliance for leaf in leaves(self._node)]
+        pick = 0 if single else slice(None)
+        return Extremes(
+            potential_low_uv=low[pick] / NV_PER_UV,
+            potential_high_uv=high[pick] / NV_PER_UV,
+            recharge_peak_na=peak[pick],
+            compliance_uv=tuple(voltages[pick] / NV_PER_UV for voltages in compliance),
+        )
+
+    def _visit(self, node: Node, states: Floats, found: dict[int, _Found]) -> None:
+        if isinstance(node, Phases):
+            found[id(node)].take(states)
+        elif isinstance(node, Repeat):
+            self._visit(node.body, sampled(self._maps.of(node.body), states, node.count), found)
+        else:
+            for item in node.items:
+                self._visit(item, states, found)
+                states = self._maps.of(item).end(states)
+
+
+def sampled(body: Affine, states: Floats, count: int) -> Floats:
+    """States at the starts of repeats 0 .. count-1, every one up to 8, then at most a quarter apart.
+
+    ``states`` has the shape (cases, n, contacts), the result (cases, n x samples, contacts).
+    """
+    rows = [states]
+    position, stride, square = 0, 1, body
+    while position + stride <= count - 1:
+        states = square.end(states)
+        position += stride
+        rows.append(states)
+        if position == 8 * stride:
+            if np.abs(square.matrix).max() < SETTLED:
+                break
+            stride, square = 2 * stride, square.then(square)
+    if position < count - 1:
+        for power in body.squares(count - 1 - position):
+            states = power.end(states)
+        rows.append(states)
+    return np.concatenate(rows, axis=1)
+
+
+def endless(body: Affine, states: Floats) -> Floats:
+    """States at the starts of repeats without end: sampled as in `sampled`, and the one they tend to."""
+    rows = [states]
+    square = body
+    for octave in range(MAX_OCTAVES):
+        for _ in range(8 if octave == 0 else 4):
+            states = square.end(states)
+            rows.append(states)
+        if np.abs(square.matrix).max() < SETTLED:
+            break
+        square = square.then(square)
+    limit = np.broadcast_to(body.fixed_point()[:, np.newaxis, :], states.shape)
+    return np.concatenate([*rows, limit], axis=1)
+
+
+class _Look:
+    """Where in a `Phases` to look, as affine functions of the state at its start.
+
+    ``matrix`` (points, contacts, contacts) and ``offset`` (cases, points, contacts) give the potentials at
+    each point. ``driven`` phases begin at the points ``starts`` and end one later; ``shorted`` phases have
+    the points of their slice.
+    """
+
+    def __init__(self, maps: Maps, phases: Phases) -> None:
+        self.phases = phases
+        self.circuit: Circuit = maps.circuit
+        driven: list[int] = []
+        starts: list[int] = []
+        self.shorted: list[tuple[int, slice]] = []
+        matrices: list[Floats] = []
+        offsets: list[Floats] = []
+        count = 0
+        matrix = np.eye(self.circuit.size)
+        offset = np.zeros((maps.cases, self.circuit.size))
+        matrices.append(matrix[np.newaxis])
+        offsets.append(offset[:, np.newaxis])
+        keep, gain, _, _ = self.circuit.leak(phases.duration_ns)
+        shorts = np.any(phases.shorted, axis=1).tolist()
+        drives = np.any(phases.current_na != 0, axis=(0, 2)).tolist()
+        for number, duration in enumerate(phases.duration_ns.tolist()):
+            if shorts[number]:
+                network = self.circuit.shorted(phases.shorted[number])
+                decay = network.decay(_times(duration, float(network.rate[-1])))
+                points, states = decay @ matrix, offset @ decay.transpose(0, 2, 1)
+                matrices.append(points)
+                offsets.append(states.transpose(1, 0, 2))
+                self.shorted.append((number, slice(count, count + 1 + len(decay))))
+                count += len(decay)
+                matrix, offset = points[-1], states[-1]
+            else:
+                matrix = keep[number, :, np.newaxis] * matrix
+                offset = keep[number] * offset + gain[number] * phases.current_na[:, number, :]
+                matrices.append(matrix[np.newaxis])
+                offsets.append(offset[:, np.newaxis])
+                if drives[number]:
+                    driven.append(number)
+                    starts.append(count)
+                count += 1
+        self.driven = np.array(driven, dtype=np.int64)
+        self.starts = np.array(starts, dtype=np.int64)
+        self.drop: Floats = phases.current_na[:, self.driven] * self.circuit.series_ohm
+        self.idle: Flags = phases.current_na[:, self.driven] == 0
+        self.matrix: Floats = np.concatenate(matrices)
+        self.offset: Floats = np.concatenate(offsets, axis=1)
+
+    def chunks(self, states: Floats) -> Iterator[Floats]:
+        """Potentials at all points for all states, in pieces: (cases, some states, points, contacts)."""
+        cases, count, contacts = states.shape
+        points = self.matrix.shape[0]
+        flat = self.matrix.reshape(points * contacts, contacts).T
+        at_once = max(1, CHUNK // (cases * points * contacts))
+        for first in range(0, count, at_once):
+            some = states[:, first : first + at_once] @ flat
+            yield some.reshape(cases, -1, points, contacts) + self.offset[:, np.newaxis]
+
+
+class _Found:
+    """The extremes of one `Phases` so far."""
+
+    def __init__(self, look: _Look, cases: int) -> None:
+        contacts = look.circuit.size
+        self._look = look
+        self.low = np.full((cases, contacts), np.inf)
+        self.high = np.full((cases, contacts), -np.inf)
+        self.peak = np.zeros((cases, contacts))
+        self.compliance = np.zeros((cases, look.phases.duration_ns.size))
+
+    def take(self, states: Floats) -> None:
+        look = self._look
+        for potentials in look.chunks(states):
+            self.low = np.minimum(self.low, potentials.min(axis=(1, 2)))
+            self.high = np.maximum(self.high, potentials.max(axis=(1, 2)))
+            for number, points in look.shorted:
+                conductance = look.circuit.shorted(look.phases.shorted[number]).conductance
+                current = np.abs(potentials[:, :, points] @ conductance.T)
+                self.peak = np.maximum(self.peak, current.max(axis=(1, 2)))
+            if look.driven.size:
+                voltage = self._compliance(potentials[:, :, look.starts], potentials[:, :, look.starts + 1])
+                self.compliance[:, look.driven] = np.maximum(self.compliance[:, look.driven], voltage)
+
+    def _compliance(self, begin: Floats, end: Floats) -> Floats:
+        """Voltage between the driven contacts that differ most: (cases, driven phases) [nV]."""
+        drop, idle = self._look.drop[:, np.newaxis], self._look.idle[:, np.newaxis]
+        top = np.where(idle, -np.inf, np.maximum(begin, end) + drop).max(axis=3)
+        bottom = np.where(idle, np.inf, np.minimum(begin, end) + drop).min(axis=3)
+        # a case without current in a phase has no driven contact: -inf, which is never the larger
+        voltage: Floats = (top - bottom).max(axis=1)
+        return voltage
+
+
+def _times(duration_ns: int, fastest_rate: float) -> Floats:
+    """Times [ns] after the start of a shorted phase, close together at first, the last at its end."""
+    duration = float(duration_ns)
+    first = min(duration, 0.05 / fastest_rate)
+    return np.geomspace(first, duration, SHORT_SAMPLES) if first < duration else np.array([duration])
