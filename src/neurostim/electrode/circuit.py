@@ -69,6 +69,12 @@ class SteadyState:
         Faradaic branch: mean potential / Faradaic resistance.
     source_dc_na : array
         The source's charge of a period over its length [nA], before any passive recovery.
+    forced_dc_na : array
+        The part of ``net_dc_na`` that no recovery can take back, however small the leak [nA]: the source's
+        imbalance of each group of contacts that are ever shorted together, shared as their leaks share it,
+        and that of each contact that never is. It does not depend on the double layers, and is 0 where every
+        charge is recovered from the contacts that got it. The rest of ``net_dc_na`` is leak during the
+        excursions, known no better than the Faradaic resistance.
     mean_uv : array
         Mean double-layer potential [uV].
     settling_ns : float
@@ -85,6 +91,7 @@ class SteadyState:
     residue_ac: Floats
     net_dc_na: Floats
     source_dc_na: Floats
+    forced_dc_na: Floats
     mean_uv: Floats
     settling_ns: float
     steady: Extremes
@@ -159,12 +166,14 @@ def steady_state(circuit: Circuit, period: Node) -> SteadyState:
     mean = (state @ total.held.T + total.built) / length
     search = Search(maps, period)
     pick = 0 if single else slice(None)
+    source = np.broadcast_to(source_charge_ac(period), state.shape) / length
     return SteadyState(
         period_ns=length,
         start_uv=state[pick] / NV_PER_UV,
         residue_ac=state[pick] * circuit.capacitance_nf,
         net_dc_na=mean[pick] / circuit.faradaic_ohm,
-        source_dc_na=np.broadcast_to(source_charge_ac(period), state.shape)[pick] / length,
+        source_dc_na=source[pick],
+        forced_dc_na=_forced(circuit, period, source)[pick],
         mean_uv=mean[pick] / NV_PER_UV,
         settling_ns=length * math.log(100) / -math.log(slowest) if slowest > 0 else 0.0,
         steady=search.over(state, single=single),
@@ -235,3 +244,19 @@ def _start(start_uv: Any, cases: int, contacts: int) -> Floats:
         )
     state: Floats = np.broadcast_to(given, (cases, contacts)) * NV_PER_UV
     return state
+
+
+def _forced(circuit: Circuit, period: Node, source_na: Floats) -> Floats:
+    """The DC that stays when all recovery there is has been had; see `SteadyState.forced_dc_na`."""
+    group = np.arange(circuit.size)
+    for leaf in leaves(period):
+        for members in np.unique(leaf.shorted, axis=0):
+            joined = np.unique(group[members])
+            group[np.isin(group, joined[1:])] = joined[0] if joined.size else 0
+    forced = np.zeros_like(source_na)
+    leak = 1 / circuit.faradaic_ohm
+    for number in np.unique(group):
+        members = group == number
+        share = leak[members] / leak[members].sum()
+        forced[:, members] = source_na[:, members].sum(axis=1, keepdims=True) * share
+    return forced

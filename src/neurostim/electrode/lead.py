@@ -55,6 +55,8 @@ class ContactCircuit:
         How well the values are known, and from where.
     low_nf, high_nf : int
         Lowest and highest plausible double layer [nF]; 0 stands for the nominal value.
+    faradaic_low_ohm : int
+        Lowest plausible leak resistance [ohm]; 0 stands for the nominal value.
     """
 
     series_ohm: int
@@ -64,6 +66,7 @@ class ContactCircuit:
     source: str = ""
     low_nf: int = 0
     high_nf: int = 0
+    faradaic_low_ohm: int = 0
 
     def at_low(self) -> ContactCircuit:
         """The same contact with its lowest capacitance: largest potentials and recharge peaks."""
@@ -72,6 +75,10 @@ class ContactCircuit:
     def at_high(self) -> ContactCircuit:
         """The same contact with its highest capacitance: slowest recovery, largest residue."""
         return replace(self, double_layer_nf=self.high_nf or self.double_layer_nf)
+
+    def at_leaky(self) -> ContactCircuit:
+        """The same contact with its lowest Faradaic resistance: most DC after passive recovery."""
+        return replace(self, faradaic_ohm=self.faradaic_low_ohm or self.faradaic_ohm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,8 +195,11 @@ def _circuit(table: _Table) -> ContactCircuit:
         source=table.text("source"),
         low_nf=table.whole("low_nf"),
         high_nf=table.whole("high_nf"),
+        faradaic_low_ohm=table.whole("faradaic_low_ohm"),
     )
     table.refuse_rest()
+    if circuit.faradaic_low_ohm > circuit.faradaic_ohm:
+        table.refuse("faradaic_low_ohm", "at most faradaic_ohm")
     if not circuit.low_nf <= circuit.double_layer_nf <= circuit.high_nf:
         table.refuse("double_layer_nf", "a value from low_nf to high_nf")
     return circuit
