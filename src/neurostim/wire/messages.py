@@ -313,6 +313,8 @@ class ErrorCode(enum.IntEnum):
     """No record under that number."""
     INTERNAL = 40
     """The device could not carry it out; output is off."""
+    NOT_SUPERVISED = 41
+    """No living heartbeat within the last 300 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -1316,7 +1318,7 @@ class ImpedanceFireReply(Reply):
 @dataclass(frozen=True, slots=True)
 class SetAmplitude(Request):
     """Change the amplitude of one area of the dose under way, from the next unit on: one step upward, or any
-    number of steps downward.
+    number of steps downward, or to zero.
 
     Attributes
     ----------
@@ -1327,7 +1329,7 @@ class SetAmplitude(Request):
     from_na : int
         Amplitude it replaces. [nA]
     to_na : int
-        New amplitude, inside the approved range. [nA]
+        New amplitude: a step of the approved range, or zero. [nA]
     """
 
     dose_number: int
