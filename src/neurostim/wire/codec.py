@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from neurostim.core.errors import ProtocolError
-from neurostim.wire.frame import Frame, FrameFault, encode_frame
-from neurostim.wire.layout import Message
-from neurostim.wire.messages import ErrorCode, decode_message
+from neurostim.wire.frame import Frame, FrameError, FrameFault, encode_frame
+from neurostim.wire.layout import Kind, Message, Request
+from neurostim.wire.messages import EmergencyStop, ErrorCode, Stop, decode_message
 
 _CODES: Final = {
     "unknown-type": ErrorCode.UNKNOWN_TYPE,
     FrameFault.VERSION.value: ErrorCode.UNSUPPORTED_VERSION,
     FrameFault.AUTHENTICATION.value: ErrorCode.AUTHENTICATION_UNSUPPORTED,
 }
+_NOISE: Final = frozenset(
+    {FrameFault.TOO_LONG, FrameFault.STUFFING, FrameFault.TOO_SHORT, FrameFault.CHECKSUM}
+)
 
 
 def pack(message: Message, *, session: int, sequence: int, command_id: int, lease_us: int) -> bytes:
@@ -33,7 +36,7 @@ def pack(message: Message, *, session: int, sequence: int, command_id: int, leas
 
 
 def unpack(frame: Frame) -> Message:
-    """Read the message of a frame.
+    """Read the message of a frame, of any kind.
 
     Raises
     ------
@@ -43,6 +46,41 @@ def unpack(frame: Frame) -> Message:
     return decode_message(frame.type, frame.kind, frame.payload)
 
 
+def unpack_request(frame: Frame) -> Request:
+    """Read the command of a frame, as a device does: it refuses replies and events.
+
+    Raises
+    ------
+    ProtocolError
+        Where the frame carries no command, or the content is not valid.
+    """
+    message = unpack(frame) if frame.kind is Kind.REQUEST else None
+    if not isinstance(message, Request):
+        raise ProtocolError(
+            f"a {frame.kind.name.lower()} of type 0x{frame.type:02X} came to a device",
+            allowed="commands",
+            remedy="Nothing was executed.",
+            code="unknown-type",
+        )
+    return message
+
+
+def stop_frame(*, emergency: bool = False, session: int = 0, command_id: int = 1) -> bytes:
+    """Bytes of a stop, which may be made long before they are needed.
+
+    A device asks a stop for no session, sequence or lease, so nothing in these bytes can go stale.
+    """
+    message = EmergencyStop() if emergency else Stop()
+    return pack(message, session=session, sequence=0, command_id=command_id, lease_us=0)
+
+
 def error_code(error: ProtocolError) -> ErrorCode:
-    """Code with which a device refuses what raised ``error``."""
+    """Code with which a device refuses a frame whose content raised ``error``."""
     return _CODES.get(error.code, ErrorCode.MALFORMED)
+
+
+def frame_error_code(error: FrameError) -> ErrorCode | None:
+    """Code with which a device answers a dropped frame; None for noise, which gets no answer."""
+    if error.fault in _NOISE:
+        return None
+    return _CODES.get(error.fault.value, ErrorCode.MALFORMED)

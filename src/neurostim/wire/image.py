@@ -9,33 +9,30 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from fractions import Fraction
 from typing import Final
 
+from neurostim.core import bounds
+from neurostim.core.bounds import Bound
 from neurostim.core.errors import ProtocolError
 from neurostim.core.image import RETURN_INDEX, Grid, ImageArea, ProgramImage
 from neurostim.core.program import Recharge
 
 MAGIC: Final = b"NSPI"
 IMAGE_VERSION: Final = 1
-MAX_AREAS: Final = 8
-MAX_CONTACT: Final = 32
-MAX_AMPLITUDE_NA: Final = 150_000_000
 
-_S: Final = 1_000_000_000
-_DAY: Final = 86_400 * _S
-_MIN_WIDTH_NS: Final = 1_000
-_MAX_WIDTH_NS: Final = 10_000_000
-_MILLIHERTZ_NS: Final = 10**12
-_MAX_MILLIHERTZ: Final = 20_000_000
-_INTERVAL: Final = (50_000, 1_000 * _S)
+_MILLIHERTZ_PERIOD_NS: Final = 10**12
 _FLAG_DROP: Final = 0x01
 _FLAG_BENCH: Final = 0x02
 
 _HEAD: Final = struct.Struct("<4sBBBBHHIIIIQ")
-_AREA: Final = struct.Struct("<IIIBBHiQIQIQQQQQB")
+_AREA: Final = struct.Struct("<IIIBBHBBHQIQIQQQQQ")
 _SHARE: Final = struct.Struct("<Bh")
 
-MAX_IMAGE_BYTES: Final = _HEAD.size + MAX_AREAS * (_AREA.size + (MAX_CONTACT + 1) * _SHARE.size)
+_MAX_AREAS: Final = int(bounds.AREAS.high)
+_MAX_SHARES: Final = int(bounds.CONTACT.high) + 1
+MAX_IMAGE_BYTES: Final = _HEAD.size + _MAX_AREAS * (_AREA.size + _MAX_SHARES * _SHARE.size)
+"""Length of the longest image there can be."""
 
 
 def encode_image(image: ProgramImage) -> bytes:
@@ -117,6 +114,8 @@ def _encode_area(area: ImageArea) -> bytes:
         area.ratio,
         area.burst_pulses,
         area.priority,
+        len(area.shares),
+        0,
         area.period_num,
         area.period_den,
         area.burst_period_num,
@@ -126,7 +125,6 @@ def _encode_area(area: ImageArea) -> bytes:
         area.delay_ns,
         area.on_ns,
         area.off_ns,
-        len(area.shares),
     )
     return head + b"".join(_SHARE.pack(contact, permille) for contact, permille in area.shares)
 
@@ -135,8 +133,10 @@ def _decode_area(data: bytes, at: int) -> tuple[ImageArea, int]:
     if len(data) < at + _AREA.size:
         raise _refuse("length", len(data), f"{at + _AREA.size} or more")
     values = _AREA.unpack_from(data, at)
-    amplitude, width, interphase, recharge, ratio, pulses, priority = values[:7]
-    period_num, period_den, burst_num, burst_den, up, down, delay, on, off, count = values[7:]
+    amplitude, width, interphase, recharge, ratio, pulses, priority, count, reserved = values[:9]
+    period_num, period_den, burst_num, burst_den, up, down, delay, on, off = values[9:]
+    if reserved:
+        raise _refuse("reserved bytes", reserved, "zero")
     at += _AREA.size
     stop = at + count * _SHARE.size
     if len(data) < stop:
@@ -176,84 +176,98 @@ def check_image(image: ProgramImage) -> None:
         Naming the first value that does.
     """
     grid = image.grid
-    _within("grid.tick_ns", grid.tick_ns, 1, _MAX_WIDTH_NS)
-    _within("grid.step_na", grid.step_na, 1, MAX_AMPLITUDE_NA)
-    _within("grid.guard_ticks", grid.guard_ticks, 0, _S // grid.tick_ns)
-    _within("grid.recovery_min_ticks", grid.recovery_min_ticks, 0, _S // grid.tick_ns)
-    _within("duration_ns", image.duration_ns, 0, 365 * _DAY)
+    tick = grid.tick_ns
+    _bound("grid.tick_ns", tick, bounds.TICK_NS)
+    _bound("grid.step_na", grid.step_na, bounds.STEP_NA)
+    # Both are given in ns and rounded up to ticks.
+    _within("grid.guard_ticks", grid.guard_ticks, 0, -(-int(bounds.GUARD_NS.high) // tick))
+    longest = -(-int(bounds.RECOVERY_MIN_NS.high) // tick)
+    _within("grid.recovery_min_ticks", grid.recovery_min_ticks, 0, longest)
+    _within("duration_ns", image.duration_ns, 0, int(bounds.DURATION_NS.high))
     _flag("interleave_drop", image.interleave_drop)
     _flag("bench", image.bench)
-    _within("areas", len(image.areas), 1, MAX_AREAS)
+    _bound("areas", len(image.areas), bounds.AREAS)
     for index, area in enumerate(image.areas):
         _check_area(f"area {index}", area, image)
 
 
 def _check_area(place: str, area: ImageArea, image: ProgramImage) -> None:
     tick, bench = image.grid.tick_ns, image.bench
-    _within(f"{place} amplitude_na", area.amplitude_na, 0, MAX_AMPLITUDE_NA)
+    _bound(f"{place} amplitude_na", area.amplitude_na, bounds.AMPLITUDE_NA)
     _check_shares(place, area.shares)
-    # Widths are those of the file rounded to the nearest tick, at least one: half a tick beyond each bound.
-    widest = (2 * _MAX_WIDTH_NS + tick) // (2 * tick)
-    least = max(1, -((tick - 2 * _MIN_WIDTH_NS) // (2 * tick)))
-    _within(f"{place} width_ticks", area.width_ticks, least, max(1, widest))
-    _within(f"{place} interphase_ticks", area.interphase_ticks, 0, max(1, widest))
+    shortest, longest = (
+        max(1, round(Fraction(end, tick))) for end in (bounds.WIDTH_NS.low, bounds.WIDTH_NS.high)
+    )
+    _within(f"{place} width_ticks", area.width_ticks, shortest, longest)
+    longest = max(1, round(Fraction(bounds.INTERPHASE_NS.high, tick)))
+    _within(f"{place} interphase_ticks", area.interphase_ticks, 0, longest)
     if type(area.recharge) is not Recharge or (area.recharge is Recharge.NONE and not bench):
         raise _refuse(f"{place} recharge", area.recharge, "a Recharge; NONE only with bench")
     if area.recharge is Recharge.ACTIVE_ASYMMETRIC:
-        _within(f"{place} ratio", area.ratio, 2, 20)
+        _bound(f"{place} ratio", area.ratio, bounds.RATIO)
     else:
         _within(f"{place} ratio", area.ratio, 1, 1)
-    _check_period(f"{place} period", area.period_num, area.period_den, intervals=True)
-    _within(f"{place} burst_pulses", area.burst_pulses, 1, 1000)
-    if area.burst_pulses > 1:
-        _check_period(f"{place} burst_period", area.burst_period_num, area.burst_period_den, intervals=False)
-    elif (area.burst_period_num, area.burst_period_den) != (0, 1):
-        found = (area.burst_period_num, area.burst_period_den)
-        raise _refuse(f"{place} burst_period", found, "0/1 without a burst")
-    if area.burst_pulses == 1 and area.recharge is Recharge.PASSIVE_AFTER_BURST:
-        raise _refuse(f"{place} recharge", area.recharge.word, "another recharge without a burst")
+    _check_period(f"{place} period", area.period_num, area.period_den)
+    _check_burst(place, area)
     shortest_ramp = 0 if bench else 1
-    _within(f"{place} ramp_up_ns", area.ramp_up_ns, shortest_ramp, 60 * _S)
-    _within(f"{place} ramp_down_ns", area.ramp_down_ns, shortest_ramp, 60 * _S)
-    _within(f"{place} delay_ns", area.delay_ns, 0, 60 * _S)
+    _within(f"{place} ramp_up_ns", area.ramp_up_ns, shortest_ramp, int(bounds.RAMP_NS.high))
+    _within(f"{place} ramp_down_ns", area.ramp_down_ns, shortest_ramp, int(bounds.RAMP_NS.high))
+    _bound(f"{place} delay_ns", area.delay_ns, bounds.DELAY_NS)
     if image.duration_ns and area.delay_ns >= image.duration_ns:
         raise _refuse(f"{place} delay_ns", area.delay_ns, f"below the duration of {image.duration_ns}")
-    if area.on_ns or area.off_ns:
-        _within(f"{place} on_ns", area.on_ns, _S // 10, _DAY)
-        _within(f"{place} off_ns", area.off_ns, 0, _DAY)
-    _within(f"{place} priority", area.priority, -(2**31), 2**31 - 1)
+    if area.on_ns != 0 or area.off_ns != 0:
+        _bound(f"{place} on_ns", area.on_ns, bounds.ON_NS)
+        _bound(f"{place} off_ns", area.off_ns, bounds.OFF_NS)
+    _bound(f"{place} priority", area.priority, bounds.PRIORITY)
 
 
 def _check_shares(place: str, shares: tuple[tuple[int, int], ...]) -> None:
-    _within(f"{place} shares", len(shares), 2, MAX_CONTACT + 1)
-    before = 0
-    sums = {True: 0, False: 0}
+    _within(f"{place} shares", len(shares), 2, _MAX_SHARES)
+    before = cathodes = anodes = 0
     for contact, permille in shares:
         if contact != RETURN_INDEX:
-            _within(f"{place} contact", contact, 1, MAX_CONTACT)
+            _bound(f"{place} contact", contact, bounds.CONTACT)
         if contact <= before:
             raise _refuse(f"{place} contact", contact, "ascending contacts")
-        _within(f"{place} share", permille, -1000, 1000)
+        _bound(f"{place} share", permille, bounds.SHARE_PERMILLE)
         if permille == 0:
             raise _refuse(f"{place} share", permille, "a share that is not zero")
-        sums[permille < 0] += permille
+        cathodes += min(permille, 0)
+        anodes += max(permille, 0)
         before = contact
-    if (sums[True], sums[False]) != (-1000, 1000):
-        raise _refuse(f"{place} shares", (sums[True], sums[False]), "cathodes -1000, anodes +1000")
+    if (cathodes, anodes) != (-1000, 1000):
+        raise _refuse(f"{place} shares", (cathodes, anodes), "cathodes -1000, anodes +1000")
 
 
-def _check_period(place: str, num: int, den: int, *, intervals: bool) -> None:
-    _within(f"{place}_num", num, 1, _MILLIHERTZ_NS)
-    _within(f"{place}_den", den, 1, _MAX_MILLIHERTZ)
+def _check_burst(place: str, area: ImageArea) -> None:
+    if area.burst_pulses == 1:
+        if (area.burst_period_num, area.burst_period_den) != (0, 1):
+            found = (area.burst_period_num, area.burst_period_den)
+            raise _refuse(f"{place} burst_period", found, "0/1 without a burst")
+        if area.recharge is Recharge.PASSIVE_AFTER_BURST:
+            raise _refuse(f"{place} recharge", area.recharge.word, "another recharge without a burst")
+        return
+    _bound(f"{place} burst_pulses", area.burst_pulses, bounds.BURST_PULSES)
+    _check_period(f"{place} burst_period", area.burst_period_num, area.burst_period_den)
+
+
+def _check_period(place: str, num: int, den: int) -> None:
+    _within(f"{place}_num", num, 1, _MILLIHERTZ_PERIOD_NS)
+    _within(f"{place}_den", den, 1, 2**32 - 1)
     if math.gcd(num, den) != 1:
         raise _refuse(place, (num, den), "lowest terms")
     # A rate has at most three decimals in Hz, so its period is 10^12 / m ns; an interval is whole ns.
-    millihertz, rest = divmod(_MILLIHERTZ_NS * den, num)
-    if rest == 0 and 1 <= millihertz <= _MAX_MILLIHERTZ:
+    millihertz, rest = divmod(_MILLIHERTZ_PERIOD_NS * den, num)
+    if rest == 0 and bounds.RATE_HZ.admits(Fraction(millihertz, 1000)):
         return
-    if intervals and den == 1 and _INTERVAL[0] <= num <= _INTERVAL[1]:
+    if den == 1 and bounds.INTERVAL_NS.admits(num):
         return
-    raise _refuse(place, (num, den), "0.001 Hz..20 kHz in steps of 0.001 Hz, or 50 us..1000 s in whole ns")
+    raise _refuse(place, (num, den), f"{bounds.RATE_HZ.text}; or {bounds.INTERVAL_NS.text} in whole ns")
+
+
+def _bound(place: str, value: int, bound: Bound) -> None:
+    if type(value) is not int or not bound.admits(value):
+        raise _refuse(place, value, bound.text)
 
 
 def _within(place: str, value: int, low: int, high: int) -> None:

@@ -754,10 +754,10 @@ class CapabilitiesReply(Reply):
     TYPE: ClassVar[int] = 0x03
     LAYOUT: ClassVar[Layout] = Layout(
         "CAPABILITIES reply",
-        Whole("tick_ns", "I", 1, 10_000_000),
-        Whole("step_na", "I", 1, 150_000_000),
-        Whole("guard_ns", "I", 0, 1_000_000_000),
-        Whole("recovery_min_ns", "I", 0, 1_000_000_000),
+        Whole("tick_ns", "I", 1, 1_000_000),
+        Whole("step_na", "I", 1, 10_000_000),
+        Whole("guard_ns", "I", 0, 10_000_000),
+        Whole("recovery_min_ns", "I", 0, 100_000_000),
         Whole("slots", "B", 1, 16),
         Whole("max_areas", "B", 1, 8),
         Whole("max_contact_na", "I", 0, 150_000_000),
