@@ -1,6 +1,7 @@
 """How the bounds of program format 1 stand in a file, and the integer products they lead to.
 
-The numbers are those of `neurostim.core.bounds`. These say what the format can express. What may be delivered is narrower and is the work of the safety gate.
+The numbers are those of `neurostim.core.bounds`: what the format can express. What may be delivered is
+narrower and is the work of the safety gate.
 """
 
 from __future__ import annotations

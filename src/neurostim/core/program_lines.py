@@ -81,7 +81,7 @@ class _Walk:
         self._at += 2 if repeated else 1
         keys = self._key()
         self._at += 2 if repeated else 1
-        path = self._resolve(keys[:-1])
+        path = self._resolve(keys[:-1], line)
         path = (*path, keys[-1])
         if repeated:
             index = self._sizes.get(path, 0)
@@ -91,11 +91,12 @@ class _Walk:
         self._lines.setdefault(path, line)
         return path
 
-    def _resolve(self, keys: list[str]) -> Path:
+    def _resolve(self, keys: list[str], line: int) -> Path:
         """The path of a header's parents: a name of an array of tables means its newest element."""
         path: Path = ()
         for key in keys:
             path = (*path, key)
+            self._lines.setdefault(path, line)
             if path in self._sizes:
                 path = (*path, self._sizes[path] - 1)
         return path

@@ -42,7 +42,7 @@ from neurostim.core.program_schema import (
     RelativeModel,
     TrainModel,
 )
-from neurostim.core.program_syntax import read_document
+from neurostim.core.program_syntax import Document, read_document
 from neurostim.core.program_values import did_you_mean, is_reserved, show
 from neurostim.core.units import NS_PER_S
 
@@ -88,14 +88,19 @@ def parse_program(text: str, name: str = "<text>") -> Program:
     model, faults = _validate(document.table)
     seen: set[tuple[Path, str]] = set()
     for path, found, allowed in sorted(faults, key=lambda fault: _order(fault[0], document.lines)):
-        lost = found == "nothing" and path and path[-1] in document.keys_lost
-        if lost or (path, found) in seen:
+        if _is_lost(path, found, document) or (path, found) in seen:
             continue
         seen.add((path, found))
         problems.append(Problem(_place(path, document.lines), found, allowed))
     if model is None or problems:
         raise _refused(name, problems)
     return _program(model)
+
+
+def _is_lost(path: Path, found: str, document: Document) -> bool:
+    """Whether a key is missing only because its line could not be read."""
+    area = path[1] if len(path) > 1 and isinstance(path[1], int) else -1
+    return found == "nothing" and (area, str(path[-1])) in document.keys_lost
 
 
 def _refused(name: str, problems: Iterable[Problem]) -> ConfigError:

@@ -5,7 +5,9 @@ Single values are read by `program_values`; rules that tie keys together are in 
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
@@ -30,6 +32,7 @@ from neurostim.core.program_values import (
     read_text,
     read_word,
 )
+from neurostim.core.resources import protocols
 from neurostim.core.units import SHARE, Dimension
 
 _DECIMALS: Final = {"whole": r"^[0-9]+(\.[0-9]+)? ?", "signed": r"^[+-]?[0-9]+(\.[0-9]+)? ?"}
@@ -305,3 +308,12 @@ def _without_null(node: Any) -> Any:
         del node["anyOf"]
         node = {**choices[0], **node}
     return node
+
+
+def write_schema(path: Path) -> None:
+    """Write the schema as the file that ships beside the presets."""
+    path.write_text(json.dumps(program_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schema(protocols("stimulation") / "program.schema.json")

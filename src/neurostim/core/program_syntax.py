@@ -19,7 +19,9 @@ MAX_SYNTAX_FAULTS: Final = 20
 
 _WHERE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _KEY_OF_LINE: Final = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
-_UNQUOTED: Final = re.compile(r"=\s*([+-]?[0-9][0-9.,]*\s?[A-Za-z%\u00b5\u03bc]+)")
+_AREA_HEADER: Final = re.compile(r"\s*\[\[\s*area\s*\]\]")
+_UNQUOTED: Final = re.compile(r"=\s*([+-]?[0-9]+(?:[.,][0-9]+)*\s?[A-Za-z%\u00b5\u03bc]+)")
+_OPEN_BRACE: Final = re.compile(r"=\s*\{[^}]*$")
 _COMMA: Final = re.compile(r"=\s*([+-]?[0-9]+,[0-9]+)")
 
 
@@ -27,14 +29,15 @@ _COMMA: Final = re.compile(r"=\s*([+-]?[0-9]+,[0-9]+)")
 class Document:
     """What was read.
 
-    ``keys_lost`` are the keys that stood on faulty lines: that they are missing is no second fault.
+    ``keys_lost`` are keys that stood on faulty lines, each with its area (-1 above the first): that
+    they are missing is no second fault.
     ``table`` is None where the text cannot be read on.
     """
 
     table: dict[str, Any] | None
     lines: dict[Path, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
-    keys_lost: frozenset[str] = frozenset()
+    keys_lost: frozenset[tuple[int, str]] = frozenset()
 
 
 def read_document(text: str) -> Document:
@@ -56,7 +59,7 @@ def read_document(text: str) -> Document:
         found = f"{len(rows[long - 1])} characters"
         return Document(None, problems=(_problem(long, found, f"lines of at most {MAX_LINE_CHARACTERS}"),))
     problems: list[Problem] = []
-    lost: set[str] = set()
+    lost: set[tuple[int, str]] = set()
     while len(problems) < MAX_SYNTAX_FAULTS:
         body = "\n".join(rows)
         try:
@@ -71,8 +74,8 @@ def read_document(text: str) -> Document:
             key = _KEY_OF_LINE.match(row)
             if key is None:
                 break
-            if "more than once" not in problems[-1].found:
-                lost.add(key[1])
+            areas = sum(1 for above in rows[:number] if _AREA_HEADER.match(above))
+            lost.add((areas - 1, key[1]))
             rows[number - 1] = ""
         except ValueError:
             problems.append(
@@ -100,13 +103,13 @@ def _explain(number: int, row: str, message: str) -> Problem:
     if re.search("overwrite|twice|Duplicate|already|mutate", reason):
         what = f"the key {key[1]} or one of its parts" if key else show(row.strip())
         return _problem(number, f"{what} more than once", "each key and each table once")
-    unquoted = _COMMA.search(row) or _UNQUOTED.search(row)
+    unquoted = _UNQUOTED.search(row) or _COMMA.search(row)
     if unquoted is not None and '"' not in unquoted[1]:
         allowed = (
             f'quantities as text in quotes with a decimal point, such as "{unquoted[1].replace(",", ".")}"'
         )
         return _problem(number, f"{unquoted[1]} without quotes", allowed)
-    if re.search("inline table", reason, re.IGNORECASE):
+    if _OPEN_BRACE.search(row) or re.search("inline table", reason, re.IGNORECASE):
         return _problem(number, show(row.strip()), "a table in braces on one line, closed on the same line")
     if "document" in message and "Expected newline" not in reason:
         return _problem(number, f"the end of the file after {show(row.strip())}", "a complete file")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Final
@@ -25,13 +26,12 @@ RECHARGES: Final = tuple(recharge.word for recharge in Recharge)
 
 LABEL: Final = re.compile(r"(?:([1-9][0-9]?)\.)?([1-9][0-9]?)")
 LEAD_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def show(value: object) -> str:
     """What was found, for a message: text in quotes, everything long cut short."""
     if isinstance(value, str):
-        text = f'"{_CONTROL.sub("?", value)}"'
+        text = '"' + "".join(one if one.isprintable() else "?" for one in value) + '"'
     elif isinstance(value, bool):
         text = f"{str(value).lower()} (true or false)"
     elif isinstance(value, int):
@@ -100,7 +100,8 @@ def read_bounded(text: object, bound: Bound) -> Fraction:
     ConfigError
         With what was found and everything that is allowed.
     """
-    units = f'{bound.text} as text with a unit ({bound.dimension.accepted}), such as "{_EXAMPLES[bound.dimension.name]}"'
+    example = _EXAMPLES[bound.dimension.name]
+    units = f'{bound.text} as text with a unit ({bound.dimension.accepted}), such as "{example}"'
     try:
         value = parse_quantity(text, bound.dimension)
     except ConfigError as error:
@@ -127,6 +128,8 @@ def read_share(text: object) -> int:
         raise ConfigError(
             f"found {show(text)}", allowed=f"{allowed}{_hint(text)}", code=error.code
         ) from error
+    if value == 0:
+        raise _refuse(text, f"{allowed}; leave a contact without a share out", "bound")
     if value.denominator != 1 or abs(value) > bounds.WHOLE_PERMILLE:
         raise _refuse(text, allowed, "bound")
     return int(value)
@@ -178,10 +181,16 @@ def read_word(value: object, options: tuple[str, ...]) -> str:
 
 def read_text(value: object, longest: int) -> str:
     """Read free text of one line that is safe to print."""
-    if isinstance(value, str) and value.strip() and len(value) <= longest and not _CONTROL.search(value):
+    if isinstance(value, str) and value.strip() and len(value) <= longest and _is_one_line(value):
         return value
     allowed = f"text of 1 to {longest} characters on one line, without control characters"
     raise _refuse(value, allowed, "text")
+
+
+def _is_one_line(text: str) -> bool:
+    """Whether no character could break a line, hide or steer a terminal."""
+    kinds = {unicodedata.category(character) for character in text}
+    return not any(kind.startswith("C") or kind in ("Zl", "Zp") for kind in kinds)
 
 
 def read_lead(value: object) -> str:
