@@ -174,6 +174,52 @@ def test_groups_shorted_at_different_times_join_where_they_share_a_contact() -> 
     assert found.forced_dc_na == pytest.approx([0, 0, 0], abs=1e-6)
 
 
+def test_a_group_shares_its_forced_current_as_its_leaks_do() -> None:
+    contacts = [ContactCircuit(300, 3676, ohm) for ohm in (500_000, 100_000_000, 300_000_000)]
+    phases = [Phase(100_000, {0: -3e6, 1: 1e6, 2: 2e6}), Phase(9_900_000, shorted=(1, 2))]
+    found = steady_state(Circuit(contacts, 400), Phases.of(3, phases))
+    assert found.forced_dc_na == pytest.approx([-30_000, 22_500, 7_500], rel=1e-9)
+    assert found.net_dc_na == pytest.approx(found.forced_dc_na, rel=1e-3)
+
+
+def test_the_source_current_of_a_tree_counts_every_repeat() -> None:
+    unit = Phases.of(2, [_pulse(1e6, 100_000), Phase(900_000)])
+    tree = Chain((Repeat(unit, 30), Phases.of(2, [Phase(70_000_000, shorted=(0, 1))])))
+    found = steady_state(Circuit([OCTRODE] * 2, 400), tree)
+    assert found.period_ns == 100_000_000
+    assert found.source_dc_na == pytest.approx([-30_000, 30_000], rel=1e-12)
+
+
+def test_extremes_that_lie_deep_inside_a_long_repeat_are_found() -> None:
+    contacts = [
+        ContactCircuit(5000, 500, NO_LEAK),
+        ContactCircuit(5000, 500, NO_LEAK),
+        ContactCircuit(60_000, 4000, NO_LEAK),
+    ]
+    circuit = Circuit(contacts, 50)
+    start = np.array([-9e5, 0.0, 2e5])
+    shorted = Phase(50_000, shorted=(0, 1, 2))
+    repeated = run(circuit, Repeat(Phases.of(3, [shorted]), 4000), start)
+    fine = run(circuit, Phases.of(3, [shorted] * 4000), start)
+    low, high = fine.extremes.potential_low_uv, fine.extremes.potential_high_uv
+    every = np.arange(0, 200_000_000, 50_000)
+    samples = run(circuit, Repeat(Phases.of(3, [shorted]), 4000), start, at_ns=every).samples
+    assert samples is not None
+    turn = np.argmin(samples.potential_uv[:, 1])
+    assert 20 < turn < 3000
+    assert repeated.extremes.potential_low_uv == pytest.approx(low, rel=3e-3)
+    assert repeated.extremes.potential_high_uv == pytest.approx(high, rel=3e-3, abs=1.0)
+    assert repeated.extremes.recharge_peak_na == pytest.approx(fine.extremes.recharge_peak_na, rel=3e-3)
+
+
+def test_the_end_of_a_repeat_belongs_to_its_last_phase() -> None:
+    circuit = Circuit([OCTRODE] * 2, 400)
+    unit = Phases.of(2, [_pulse(1e6, 100_000), Phase(900_000)])
+    found = run(circuit, Repeat(unit, 3), at_ns=[2_000_000, 3_000_000]).samples
+    assert found is not None
+    assert found.current_na.tolist() == [[-1e6, 1e6], [0.0, 0.0]]
+
+
 @pytest.mark.parametrize(("which", "peak_ma"), [("at_low", 6.1), ("at_high", 2.45)])
 def test_burstdr_leaves_7_5_uc_and_drives_the_recharge_peak_of_the_facts(which: str, peak_ma: float) -> None:
     contact = getattr(OCTRODE, which)()
