@@ -8,6 +8,8 @@ import re
 import tomllib
 from typing import Any, get_args, get_type_hints
 
+from neurostim.core.image import Grid, ImageArea, ProgramImage
+from neurostim.core.program import Recharge
 from neurostim.core.resources import protocols
 from neurostim.wire.layout import Kind, Message, Record
 from neurostim.wire.messages import MESSAGES
@@ -47,7 +49,7 @@ def crc32_by_definition(data: bytes) -> int:
 
 def message_class(name: str, kind: str) -> type[Message]:
     """Class of a message, by its name in the description."""
-    (found,) = (cls for cls in MESSAGES.values() if cls.NAME == name and cls.KIND is Kind[kind])
+    (found,) = (cls for cls in MESSAGES.values() if name == cls.NAME and cls.KIND is Kind[kind])
     return found
 
 
@@ -73,3 +75,19 @@ def _value(kind: Any, value: Any) -> Any:
     if isinstance(value, dict):
         return build(kind, value)
     return value
+
+
+def image_of(vector: dict[str, Any]) -> ProgramImage:
+    """Program image of a vector."""
+    areas = []
+    for entry in vector["area"]:
+        shares = tuple((contact, permille) for contact, permille in entry["shares"])
+        recharge = Recharge[entry["recharge"].upper().replace("-", "_")]
+        areas.append(ImageArea(**{**entry, "shares": shares, "recharge": recharge}))
+    return ProgramImage(
+        Grid(**vector["grid"]),
+        tuple(areas),
+        vector["duration_ns"],
+        vector["interleave_drop"],
+        vector["bench"],
+    )
