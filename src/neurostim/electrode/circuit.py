@@ -249,13 +249,14 @@ def _start(start_uv: Any, cases: int, contacts: int) -> Floats:
 def _forced(circuit: Circuit, period: Node, source_na: Floats) -> Floats:
     """The DC that stays when all recovery there is has been had; see `SteadyState.forced_dc_na`."""
     group = np.arange(circuit.size)
-    for leaf in leaves(period):
-        for members in np.unique(leaf.shorted, axis=0):
-            joined = np.unique(group[members])
-            group[np.isin(group, joined[1:])] = joined[0] if joined.size else 0
+    tied = {row.tobytes(): row for leaf in leaves(period) for row in leaf.shorted}
+    for members in tied.values():
+        if members.any():
+            joined = set(group[members].tolist())
+            group = np.array([min(joined) if number in joined else number for number in group.tolist()])
     forced = np.zeros_like(source_na)
     leak = 1 / circuit.faradaic_ohm
-    for number in np.unique(group):
+    for number in set(group.tolist()):
         members = group == number
         share = leak[members] / leak[members].sum()
         forced[:, members] = source_na[:, members].sum(axis=1, keepdims=True) * share

@@ -18,8 +18,8 @@ from neurostim.electrode.network import NV_PER_UV, Circuit
 from neurostim.electrode.phases import Flags, Floats, Node, Phases, Repeat, leaves
 
 SHORT_SAMPLES: Final = 24
-SETTLED: Final = 1e-13
-MAX_OCTAVES: Final = 60
+SETTLED: Final = 1e-10
+MAX_REPEATS: Final = 1 << 60
 CHUNK: Final = 1 << 20
 
 
@@ -98,40 +98,66 @@ class Search:
 
 
 def sampled(body: Affine, states: Floats, count: int) -> Floats:
-    """States at the starts of repeats 0 .. count-1, every one up to 8, then at most a quarter apart.
+    """States at the starts of repeats 0 .. count-1: every one up to 8, then at most a quarter apart.
 
     ``states`` has the shape (cases, n, contacts), the result (cases, n x samples, contacts).
     """
-    rows = [states]
-    position, stride, square = 0, 1, body
-    while position + stride <= count - 1:
-        states = square.end(states)
-        position += stride
-        rows.append(states)
-        if position == 8 * stride:
-            if np.abs(square.matrix).max() < SETTLED:
-                break
-            stride, square = 2 * stride, square.then(square)
-    if position < count - 1:
-        for power in body.squares(count - 1 - position):
-            states = power.end(states)
-        rows.append(states)
+    numbers, matrices, offsets = _powers(body, count - 1)
+    rows = [states, _ends(matrices, offsets, states)]
+    if numbers[-1:] != [count - 1] and count > 1:
+        last = states
+        for power in body.squares(count - 1):
+            last = power.end(last)
+        rows.append(last)
     return np.concatenate(rows, axis=1)
 
 
 def endless(body: Affine, states: Floats) -> Floats:
     """States at the starts of repeats without end: sampled as in `sampled`, and the one they tend to."""
-    rows = [states]
-    square = body
-    for octave in range(MAX_OCTAVES):
-        for _ in range(8 if octave == 0 else 4):
-            states = square.end(states)
-            rows.append(states)
-        if np.abs(square.matrix).max() < SETTLED:
-            break
-        square = square.then(square)
+    _, matrices, offsets = _powers(body, MAX_REPEATS)
     limit = np.broadcast_to(body.fixed_point()[:, np.newaxis, :], states.shape)
-    return np.concatenate([*rows, limit], axis=1)
+    return np.concatenate([states, _ends(matrices, offsets, states), limit], axis=1)
+
+
+def _powers(body: Affine, highest: int) -> tuple[list[int], Floats, Floats]:
+    """Powers 1, 2, 3, 4 of a map, then 5, 6, 7, 8 times 1, 2, 4, ..., up to ``highest`` or to rest.
+
+    Returns
+    -------
+    numbers : list of int
+    matrices : array, shape (powers, contacts, contacts)
+    offsets : array, shape (powers, cases, contacts)
+    """
+    second = body.then(body)
+    four = [body, second, second.then(body), second.then(second)]
+    matrix = np.stack([one.matrix for one in four])
+    offset = np.stack([one.offset for one in four])
+    numbers = [1, 2, 3, 4]
+    matrices, offsets = [matrix], [offset]
+    fourth = four[-1]
+    # a block of four powers is advanced to 5..8 once, and from there on doubled all at once
+    matrix, offset, block = fourth.matrix @ matrix, offset @ fourth.matrix.T + fourth.offset, [5, 6, 7, 8]
+    while block[0] <= highest:
+        numbers += block
+        matrices.append(matrix)
+        offsets.append(offset)
+        if np.abs(matrix[-1]).max() < SETTLED:
+            break
+        offset = offset @ matrix.transpose(0, 2, 1) + offset
+        matrix = matrix @ matrix
+        block = [2 * number for number in block]
+    numbers = [number for number in numbers if number <= highest]
+    used = len(numbers)
+    return numbers, np.concatenate(matrices)[:used], np.concatenate(offsets)[:used]
+
+
+def _ends(matrices: Floats, offsets: Floats, states: Floats) -> Floats:
+    """All states after all powers: (cases, n x powers, contacts)."""
+    cases, count, contacts = states.shape
+    used = matrices.shape[0]
+    flat = states @ matrices.transpose(2, 0, 1).reshape(contacts, used * contacts)
+    ends = flat.reshape(cases, count, used, contacts) + offsets.transpose(1, 0, 2)[:, np.newaxis]
+    return ends.reshape(cases, count * used, contacts)
 
 
 class _Look:
