@@ -1,0 +1,80 @@
+"""What a device's refusal means to the program that asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from neurostim.core.errors import DeviceFault, NeurostimError, ProtocolError
+from neurostim.wire.messages import DeviceState, Error, ErrorCode
+
+_CONVERSATION: Final = frozenset(
+    {
+        ErrorCode.NONE,
+        ErrorCode.MALFORMED,
+        ErrorCode.UNKNOWN_TYPE,
+        ErrorCode.UNSUPPORTED_VERSION,
+        ErrorCode.AUTHENTICATION_UNSUPPORTED,
+        ErrorCode.SEQUENCE_STALE,
+        ErrorCode.COMMAND_ID_REUSED,
+        ErrorCode.COMMAND_ID_FORGOTTEN,
+    }
+)
+
+_REMEDIES: Final = {
+    ErrorCode.NO_SESSION: "Connect again; output stays off until a deliberate start.",
+    ErrorCode.NOT_CONTROLLER: "Another host controls the device; this one can read and stop.",
+    ErrorCode.CONTROL_HELD: "Another host controls the device; a takeover must name it, with output off.",
+    ErrorCode.LATCHED: "Look for the cause, then clear the stop or fault deliberately.",
+    ErrorCode.LEASE_STALE: "This program was held up too long; check what happened, then ask again.",
+    ErrorCode.TOKEN_EXPIRED: "Arm again.",
+    ErrorCode.DOSE_COUNT_MISMATCH: "Read the device's doses and reconcile them before another start.",
+    ErrorCode.OUTPUT_ON: "Stop first.",
+    ErrorCode.CAUSE_PRESENT: "Remove the cause of the fault first.",
+}
+
+
+class CommandRefused(NeurostimError):
+    """The device refused a command and executed nothing.
+
+    Attributes
+    ----------
+    refusal : ErrorCode
+        The device's reason.
+    state : DeviceState
+        Its state at that moment.
+    detail : int
+        What `ErrorCode` says it is.
+    """
+
+    default_code = "refused"
+
+    def __init__(self, name: str, error: Error) -> None:
+        words = error.code.name.lower().replace("_", " ")
+        told = f" ({error.message})" if error.message else ""
+        detail = f", detail {error.detail}" if error.detail else ""
+        super().__init__(
+            f"the device refused {name}: {words}{detail}{told}",
+            remedy=_REMEDIES.get(error.code, ""),
+            code=f"refused-{error.code.name.lower().replace('_', '-')}",
+        )
+        self.refusal = error.code
+        self.state = error.state
+        self.detail = error.detail
+
+
+def refusal(name: str, error: Error) -> NeurostimError:
+    """The exception for an error reply to the command ``name``."""
+    if error.code in _CONVERSATION:
+        told = f"{error.code.name.lower()} {error.message}".rstrip()
+        return ProtocolError(
+            f"the device did not accept the form of {name}: {told}",
+            remedy="Host and device speak different versions, or the line is damaged; nothing was executed.",
+            code=f"refused-{error.code.name.lower().replace('_', '-')}",
+        )
+    if error.code is ErrorCode.LATCHED and error.state is DeviceState.FAULT:
+        return DeviceFault(
+            f"the device refused {name}: a fault is latched",
+            fault="latched",
+            remedy=_REMEDIES[ErrorCode.LATCHED],
+        )
+    return CommandRefused(name, error)
