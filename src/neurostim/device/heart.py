@@ -26,6 +26,7 @@ from neurostim.wire.messages import (
 
 KEEPALIVE_NS: Final = HEARTBEAT_INTERVAL_US * 1000
 OBSERVER_KEEPALIVE_NS: Final = 500_000_000
+LIVING_NS: Final = 2 * KEEPALIVE_NS
 
 _REMEMBERED: Final = 8
 
@@ -61,11 +62,17 @@ class Heart:
         self._beats: OrderedDict[int, _Beat] = OrderedDict()
         self._withheld = False
         self._dead = False
+        self._living_ns: int | None = None
+
+    def living(self, now_ns: int) -> bool:
+        """Whether the device took a heartbeat that was sent less than 200 ms ago."""
+        return self._living_ns is not None and now_ns - self._living_ns <= LIVING_NS
 
     def begin(self, now_ns: int, *, restarted: bool) -> None:
         """Start for a new session; ``restarted`` forgets the clock of a device that booted."""
         self._beats.clear()
         self._withheld = self._dead = False
+        self._living_ns = None
         self.due_ns = now_ns
         if restarted:
             self.clock = ClockEstimate()
@@ -82,12 +89,13 @@ class Heart:
             self._tell_withheld(tokens is None)
         living = tokens is not None
         request: Request = ClockSync(now_ns) if tokens is None else Heartbeat(tokens.ui, tokens.journal)
-        command_id = self._outbox.next_id()
-        place = self._outbox.offer(request, command_id)
-        if place is None or not living:
+        room = self._outbox.has_room(request)
+        if not (room and living):
             self._counters.heartbeats_withheld += control
-        if place is None:
+        if not room:
             return
+        command_id = self._outbox.next_id()
+        place = self._outbox.send(request, command_id)
         self._counters.heartbeats_sent += living
         self._beats[command_id] = _Beat(now_ns, place, living)
         while len(self._beats) > _REMEMBERED:
@@ -103,6 +111,7 @@ class Heart:
         if isinstance(reply, HeartbeatReply) and beat.living:
             self.clock.add(beat.sent_ns, now_ns, reply.clock_us)
             self._judge(not reply.living, "the device did not take it")
+            self._living_ns = beat.sent_ns if reply.living else None
         elif isinstance(reply, ClockSyncReply) and not beat.living:
             self.clock.add(beat.sent_ns, now_ns, reply.received_ticks * reply.tick_ns // 1000)
         elif (

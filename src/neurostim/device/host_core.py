@@ -53,6 +53,7 @@ from neurostim.wire.messages import (
     HelloReply,
     Role,
     SoftStop,
+    StateChanged,
 )
 
 T = TypeVar("T")
@@ -132,7 +133,7 @@ class HostCore:
         self._end_conversation(TransportError("a new session was opened", code="session-replaced"))
         self._decoder.reset()
         self._outbox.discard()
-        self._outbox.session = 0
+        self._outbox.begin_session(0)
         self.state = LinkState.GREETING
         self.role = Role.OBSERVE
         hello = Hello(self.host_id, self._new_nonce(), role, takeover_from)
@@ -195,6 +196,10 @@ class HostCore:
         """End an uncertainty the device's records cannot end, because a person has looked."""
         self._now_ns = max(self._now_ns, now_ns)
         self._doubts.decide(reason)
+
+    def supervised(self, now_ns: int) -> bool:
+        """Whether the device has lately taken a heartbeat, as arming needs."""
+        return self.state is LinkState.OPEN and self._heart.living(now_ns)
 
     def clock_fit(self) -> ClockFit | None:
         """What is known of the device's clock."""
@@ -300,9 +305,10 @@ class HostCore:
         if objection is not None:
             self._raise_in(task, objection)
             return True
-        place = self._outbox.offer(request, task.command_id)
-        if place is None:
+        if not self._outbox.has_room(request):
             return False
+        task.command_id = task.command_id or self._outbox.next_id()
+        place = self._outbox.send(request, task.command_id)
         task.sent = True
         task.place = task.place or place
         task.attempts += 1
@@ -355,7 +361,6 @@ class HostCore:
                 task.resume_ns = self._now_ns + wanted.duration_ns
             else:
                 task.request = wanted
-                task.command_id = self._outbox.next_id()
                 task.deadline_ns = self._now_ns + SILENT_NS
 
     def _time_out(self, task: Task) -> None:
@@ -445,6 +450,8 @@ class HostCore:
             self._notice(NoticeKind.LINK_HEARD, "the device answers again")
         if isinstance(message, Event):
             self._happenings.append(DeviceEvent(self._now_ns, message))
+            if isinstance(message, StateChanged) and frame.session == self.session:
+                self._stops.hear_state(message, self._now_ns)
         elif isinstance(message, Reply):
             self._hear_reply(frame, message)
 
@@ -502,7 +509,7 @@ class HostCore:
         reply = yield hello
         assert isinstance(reply, HelloReply)
         before, self.greeting = self.greeting, reply
-        self._outbox.session = reply.session
+        self._outbox.begin_session(reply.session)
         self.role = reply.role
         self.state = LinkState.OPEN
         restarted = before is not None and before.boot_count != reply.boot_count

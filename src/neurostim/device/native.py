@@ -169,6 +169,11 @@ class NativeStimulator(WireStimulator):
         return self._lanes.take_telemetry()
 
     @property
+    def supervised(self) -> bool:
+        """Whether the device has lately taken a heartbeat, as arming needs."""
+        return self._core.supervised(self._now_ns())
+
+    @property
     def telemetry_dropped(self) -> int:
         """How many telemetry events were dropped here."""
         return self._lanes.telemetry_dropped

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neurostim.wire.codec import pack
+from neurostim.wire.frame import CRC_BYTES, HEADER_BYTES
 from neurostim.wire.layout import Request
 from neurostim.wire.messages import MAX_UNACKNOWLEDGED_BYTES
 
@@ -28,9 +29,9 @@ class Outbox:
     """Numbers, encodes and holds frames until the owner of the link takes them."""
 
     def __init__(self) -> None:
-        self.session = 0
         self.lease_us = 0
         self.frames = 0
+        self._session = 0
         self._sequence = 0
         self._command_id = 0
         self._sent = 0
@@ -38,27 +39,42 @@ class Outbox:
         self._waiting = bytearray()
         self._flush = False
 
+    @property
+    def session(self) -> int:
+        """Session the device gave; 0 for none."""
+        return self._session
+
+    def begin_session(self, session: int) -> None:
+        """Number the frames of a new session from 1; 0 for none."""
+        self._session = session
+        self._sequence = 0
+
     def next_id(self) -> int:
-        """A command id that was not used for a very long time."""
+        """Next command id; ids ascend, and are taken at the moment of sending."""
         self._command_id = self._command_id % (_U32 - 1) + 1
         return self._command_id
 
     def encode(self, request: Request, command_id: int) -> bytes:
         """Bytes of a frame, with the next sequence and the present lease."""
-        self._sequence += 1
+        if self._session:
+            self._sequence += 1
         return pack(
             request,
-            session=self.session,
+            session=self._session,
             sequence=self._sequence,
             command_id=command_id,
             lease_us=self.lease_us,
         )
 
-    def offer(self, request: Request, command_id: int) -> int | None:
-        """Send where the bound leaves room; return the place behind the frame, or None."""
+    def has_room(self, request: Request) -> bool:
+        """Whether the bound leaves room for a request."""
+        body = HEADER_BYTES + len(request.encode()) + CRC_BYTES
+        stuffed = body + body // 254 + 1
+        return self.unproven + stuffed + 2 <= MAX_UNACKNOWLEDGED_BYTES
+
+    def send(self, request: Request, command_id: int) -> int:
+        """Send; return the place behind the frame. The caller has asked `has_room`."""
         frame = self.encode(request, command_id)
-        if self.unproven + len(frame) > MAX_UNACKNOWLEDGED_BYTES:
-            return None
         self._waiting += frame
         self._sent += len(frame)
         self.frames += 1

@@ -167,6 +167,11 @@ class Stimulator(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def supervised(self) -> bool:
+        """Whether the device has lately taken a heartbeat, as arming needs."""
+
+    @property
+    @abc.abstractmethod
     def telemetry_dropped(self) -> int:
         """How many telemetry events were dropped here because nobody took them."""
 

@@ -22,6 +22,7 @@ from neurostim.wire.messages import (
     DeviceState,
     EmergencyStop,
     EmergencyStopReply,
+    StateChanged,
     Stop,
     StopCause,
     StopReply,
@@ -33,6 +34,7 @@ NOT_CONFIRMED_NS: Final = STOP_UNCONFIRMED_AFTER_US * _NS
 REPEAT_NS: Final = STOP_REPEAT_US * _NS
 SLOW_REPEAT_NS: Final = 500_000_000
 
+LATCHED: Final = (DeviceState.STOPPED, DeviceState.FAULT)
 NOT_CONFIRMED: Final = "STOP NOT CONFIRMED: pull the lead cable."
 
 
@@ -89,7 +91,7 @@ class ActiveStop:
 
     def confirms(self, command_id: int, state: DeviceState) -> bool:
         """Whether a reply confirms this stop: an emergency stop needs the answer to one."""
-        if state not in (DeviceState.STOPPED, DeviceState.FAULT):
+        if state not in LATCHED:
             return False
         answered_emergency, _ = self.ids[command_id]
         return answered_emergency or not self.emergency
@@ -183,14 +185,23 @@ class StopPath:
             return False
         self._outbox.proven(stop.ids[command_id][1])
         if stop.confirms(command_id, reply.state):
-            self._stop = None
-            self.begin()
-            took_ns = now_ns - stop.started_ns
-            stop.finish(
-                StopConfirmation(reply.state, reply.stop_cause, reply.at_tick, took_ns, stop.escalated)
-            )
-            self._notice(NoticeKind.STOP_CONFIRMED, f"{reply.state.name}, {reply.stop_cause.name}")
+            self._confirm(stop, reply, now_ns)
         return True
+
+    def hear_state(self, event: StateChanged, now_ns: int) -> None:
+        """Take the device's word that it has latched; an emergency stop needs its own reply."""
+        stop = self._stop
+        if stop is not None and not stop.emergency and event.state in LATCHED:
+            self._confirm(stop, event, now_ns)
+
+    def _confirm(
+        self, stop: ActiveStop, told: StopReply | EmergencyStopReply | StateChanged, now_ns: int
+    ) -> None:
+        self._stop = None
+        self.begin()
+        took_ns = now_ns - stop.started_ns
+        stop.finish(StopConfirmation(told.state, told.stop_cause, told.at_tick, took_ns, stop.escalated))
+        self._notice(NoticeKind.STOP_CONFIRMED, f"{told.state.name}, {told.stop_cause.name}")
 
     def objection(self, request: Request) -> DeliveryUncertain | None:
         """Why a start must not be sent now."""
