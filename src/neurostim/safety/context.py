@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 from neurostim.core.errors import ConfigError, Problem
@@ -338,19 +338,24 @@ def require_integers(case: Case) -> None:
 
 
 def _integers(value: Any, place: str, problems: list[Problem], *, flag: bool = False) -> None:
-    kind = type(value)
+    kind: Any = type(value)
     if kind is int or kind is str or value is None or isinstance(value, Enum) or (kind is bool and flag):
         return
     if kind is tuple:
         for number, item in enumerate(value):
             _integers(item, f"{place}[{number}]", problems)
     elif is_dataclass(value):
-        for entry in fields(value):
-            inner = getattr(value, entry.name)
+        for name, flagged in _entries(kind):
+            inner = getattr(value, name)
             if type(inner) is not int:
-                _integers(inner, f"{place}.{entry.name}", problems, flag=entry.type == "bool")
+                _integers(inner, f"{place}.{name}", problems, flag=flagged)
     else:
         problems.append(Problem(place, f"{value!r} ({kind.__name__})", "int"))
+
+
+@cache
+def _entries(kind: Any) -> tuple[tuple[str, bool], ...]:
+    return tuple((entry.name, entry.type in ("bool", bool)) for entry in fields(kind))
 
 
 def reading_of(case: Case, contact: int) -> ContactImpedance | None:

@@ -193,10 +193,13 @@ def worst(findings: list[Finding]) -> list[Finding]:
         by_code.setdefault(finding.code, []).append(finding)
     for group in by_code.values():
         firing = [finding for finding in group if finding.severity is not Severity.PASS]
-        kept.extend(firing or [min(group, key=_headroom)])
+        kept.extend(firing or [min(group, key=_headroom) if len(group) > 1 else group[0]])
     return kept
 
 
-def _headroom(finding: Finding) -> Fraction:
-    margin = finding.margin
-    return Fraction(10**9) if margin is None else margin
+def _headroom(finding: Finding) -> int:
+    bound = finding.bound
+    if bound is None or finding.effective.row.fires in ("state", "outside"):
+        return 0
+    room = finding.measure.headroom(bound.value)
+    return -room if finding.effective.row.fires == "below" else room

@@ -427,7 +427,9 @@ def _apply(found: dict[str, EffectiveLimit], layer: LimitLayer) -> list[Problem]
 
 def merged(limits: Iterable[Limits]) -> Limits:
     """The tightest of several sets, for what is judged over several contacts at once."""
-    first, *rest = limits
+    first, *rest = {id(one): one for one in limits}.values()
+    if not rest:
+        return first
     found = dict(first)
     for other in rest:
         for code, limit in other.items():

@@ -74,6 +74,10 @@ class Measure(ABC):
         """How far the value lies under the limit, in percent of the limit; negative above it."""
         return None
 
+    def headroom(self, limit: int) -> int:
+        """A whole number that grows with the distance to the limit, to order values of one rule by."""
+        return 0
+
     @abstractmethod
     def _compare(self, limit: int) -> int:
         """-1, 0 or 1 as the value is below, at or above the limit."""
@@ -101,6 +105,10 @@ class Exact(Measure):
             return None
         return 100 * (Fraction(limit) - Fraction(self.numerator, self.denominator)) / abs(limit)
 
+    def headroom(self, limit: int) -> int:
+        """In ppm of the limit."""
+        return (limit * self.denominator - self.numerator) * 10**6 // (max(abs(limit), 1) * self.denominator)
+
     def _compare(self, limit: int) -> int:
         other = limit * self.denominator
         return (self.numerator > other) - (self.numerator < other)
@@ -126,6 +134,10 @@ class Root(Measure):
         if limit <= 0:
             return None
         return 100 * (1 - Fraction(math.isqrt(self.numerator // self.denominator), limit))
+
+    def headroom(self, limit: int) -> int:
+        """In ppm of the limit."""
+        return (limit - math.isqrt(self.numerator // self.denominator)) * 10**6 // max(abs(limit), 1)
 
     def _compare(self, limit: int) -> int:
         if limit < 0:
@@ -171,6 +183,10 @@ class ShannonK(Measure):
         """Headroom as charge: how far this charge lies under the largest one below the limit."""
         allowed = shannon_charge(limit, self.area_um2)
         return 100 * (1 - Fraction(self.charge_ac, allowed)) if allowed else None
+
+    def headroom(self, limit: int) -> int:
+        """By charge squared over area, which k grows with; the same for every limit."""
+        return -(self.charge_ac * self.charge_ac // self.area_um2)
 
     def _compare(self, limit: int) -> int:
         exponent, divisor = _lowest(limit)

@@ -51,14 +51,20 @@ def physics(context: Context, area: AreaUse) -> AreaPhysics:
 
 def _solve(context: Context, area: AreaUse) -> AreaPhysics:
     setting = list(context.schedule.unit_currents(area.number).values())
-    cases = np.vstack([np.array([setting], dtype=np.int64), area.reach.vectors_na])
+    ends = area.reach.vectors_na
+    other = ends[(ends != np.array(setting)).any(axis=1)]
+    cases = np.vstack([np.array([setting], dtype=np.int64), other])
     phases = _phases(context, area, cases)
     quick = [_circuit(context, contact).at_low().at_leaky() for contact in area.contacts]
     slow = [_circuit(context, contact).at_high() for contact in area.contacts]
+    passive = area.area.recharge.is_passive
     discharge = context.capabilities.discharge_ohm
     width_ns = area.area.width_ticks * context.schedule.image.grid.tick_ns
     unit = np.abs(cases).astype(np.float64) * width_ns * area.area.burst_pulses
-    return AreaPhysics(_steady(quick, discharge, phases), _steady(slow, discharge, phases), unit)
+    quick_state = _steady(quick, discharge, phases)
+    # Without passive recovery nothing recovers slowly, and a small double layer has the larger voltages.
+    slow_state = _steady(slow, discharge, phases) if passive else quick_state
+    return AreaPhysics(quick_state, slow_state, unit)
 
 
 def _steady(contacts: list[ContactCircuit], discharge_ohm: int, phases: Phases) -> SteadyState | None:
