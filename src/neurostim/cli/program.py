@@ -1,0 +1,256 @@
+"""``neurostim program``: list, show, check, compile, plot and begin stimulation programs.
+
+FILE is a path, or the name of a preset. Nothing here touches a device.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neurostim.cli import console, exits
+
+if TYPE_CHECKING:
+    from neurostim.core.program import Program
+    from neurostim.core.schedule import Schedule
+
+app = typer.Typer(no_args_is_help=True, help="List, show, check, compile, plot and begin programs.")
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A program file, or the name of a preset.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document.")]
+
+
+def load(file: str) -> Program:
+    """Read a program from a path, or a preset by its name.
+
+    Raises
+    ------
+    ConfigError
+        With every fault of the file; where there is neither file nor preset, with the nearest presets.
+    """
+    from neurostim.core.program_file import load_preset, load_program, presets
+
+    path = Path(file)
+    is_name = not path.suffix and len(path.parts) == 1
+    if is_name and (file in presets() or not path.exists()):
+        return load_preset(file)
+    return load_program(path)
+
+
+@app.command("list")
+def list_(
+    therapy: Annotated[str | None, typer.Option(help="Only those for scs, drg, pns, tens or bench.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the presets: what each is, where it comes from and how well that is known."""
+    from neurostim.cli.program_text import program_document, summary, widen
+    from neurostim.core.errors import ConfigError
+    from neurostim.core.program import THERAPIES
+    from neurostim.core.program_file import load_preset, presets
+
+    if therapy is not None and therapy not in THERAPIES:
+        raise ConfigError(f"found --therapy {therapy}", allowed=", ".join(THERAPIES), code="therapy")
+    programs = {name: load_preset(name) for name in presets()}
+    chosen = {name: one for name, one in programs.items() if therapy in (None, one.therapy)}
+    if as_json:
+        console.emit_json([{"preset": name, **program_document(one)} for name, one in chosen.items()])
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("Preset", "For", "Grade", "Waveform", "Name"):
+        table.add_column(heading, no_wrap=heading in ("Preset", "For", "Grade"))
+    for name, one in chosen.items():
+        table.add_row(f"[bold]{name}[/]", one.therapy, one.evidence, summary(one), one.name)
+    screen = console.out()
+    widen(screen)
+    screen.print(table)
+    screen.print("Grade: A read, B textbook, C illustrative.", style="dim")
+
+
+@app.command("show")
+def show(
+    file: File,
+    as_toml: Annotated[bool, typer.Option("--toml", help="Write it as a program file.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a program says, before any device is known."""
+    from neurostim.cli.program_text import describe, program_document
+    from neurostim.core.program_file import dump_program
+
+    program = load(file)
+    if as_json:
+        console.emit_json(program_document(program))
+    elif as_toml:
+        typer.echo(dump_program(program), nl=False)
+    else:
+        screen = console.out()
+        for label, text in describe(program):
+            screen.print(f"[dim]{label:<12}[/]", end=" ")
+            screen.print(text, markup=False)
+
+
+@app.command("check")
+def check(
+    file: File,
+    profile: Annotated[
+        str | None, typer.Option(help="Device profile to judge on; default: the program's therapy.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a program by every safety rule on a nominal device; exit code 4 where one refuses."""
+    from neurostim.cli.program_check import judge, print_judgement
+
+    judgement = judge(load(file), profile)
+    if as_json:
+        console.emit_json(judgement.document())
+    else:
+        print_judgement(console.out(), judgement)
+    raise typer.Exit(exits.SAFETY if judgement.verdict.refused else exits.OK)
+
+
+@app.command("compile")
+def compile_(
+    file: File,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Event table to write: .csv or .npz.")],
+    from_: Annotated[str, typer.Option("--from", help="Select events that start at or after this.")] = "0 s",
+    for_: Annotated[
+        str | None, typer.Option("--for", help="Length of the selection; default: to the program's end.")
+    ] = None,
+    tick: Annotated[str, typer.Option(help="Time step of the device.")] = "1 us",
+    step: Annotated[str, typer.Option(help="Amplitude step of the device.")] = "10 uA",
+    guard: Annotated[str, typer.Option(help="Rest between areas.")] = "20 us",
+    recovery_min: Annotated[str, typer.Option(help="Shortest passive recovery.")] = "400 us",
+    as_json: AsJson = False,
+) -> None:
+    """Write the exact event table of a program, whatever the format allows; judging is `check` and `run`."""
+    from neurostim.core.compile import compile_program
+    from neurostim.core.events import write_events
+    from neurostim.core.image import Grid
+    from neurostim.core.units import CURRENT, TIME, parse_whole
+
+    program = load(file)
+    start_ns = parse_whole(from_, TIME)
+    duration_ns = _selection(program, start_ns, for_)
+    grid = Grid.of(
+        parse_whole(tick, TIME),
+        parse_whole(step, CURRENT),
+        parse_whole(guard, TIME),
+        parse_whole(recovery_min, TIME),
+    )
+    schedule = compile_program(program, grid, _contact_index(program))
+    rows = write_events(schedule, out, start_ns=start_ns, duration_ns=duration_ns)
+    report = {
+        "program": program.name,
+        "out": str(out),
+        "rows": rows,
+        "from_ns": start_ns,
+        "for_ns": duration_ns,
+        "adjustments": _adjustments(schedule),
+    }
+    if as_json:
+        console.emit_json(report)
+        return
+    screen = console.out()
+    screen.print(f"[bold]{rows}[/] rows to {out}")
+    for one in report["adjustments"]:
+        screen.print(f"adjusted {one['place']}: asked {one['asked']}, given {one['given']}", markup=False)
+
+
+@app.command("plot")
+def plot(
+    file: File,
+    out: Annotated[Path, typer.Option("--out", help="Picture to write: .png.")],
+    for_: Annotated[
+        str | None, typer.Option("--for", help="How much of the program to draw in the overview.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Device profile to draw on; default: the program's therapy.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a program: the whole, one unit, contacts to scale, current and contact voltage."""
+    from neurostim.cli.plot import draw
+    from neurostim.core.units import TIME, parse_whole
+
+    program = load(file)
+    draw(program, out, profile=profile, span_ns=None if for_ is None else parse_whole(for_, TIME))
+    if as_json:
+        console.emit_json({"program": program.name, "out": str(out)})
+    else:
+        console.out().print(f"Drawn to {out}", markup=False)
+
+
+@app.command("new")
+def new(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The program file to write.")],
+    *,
+    lead: Annotated[str | None, typer.Option(help="A lead of the library.")] = None,
+    therapy: Annotated[str | None, typer.Option(help="scs, drg, pns, tens or bench.")] = None,
+    amplitude: Annotated[str | None, typer.Option(help='Current with its unit, such as "2 mA".')] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Preset to take the waveform from; default: by therapy.")
+    ] = None,
+    contacts: Annotated[
+        str | None, typer.Option(help='Shares, such as "3 = -100 %, 5 = +100 %"; default: a bipole.')
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the program.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Begin a program file from lead, therapy and amplitude; the result is checked.
+
+    What is not given as an option is asked for, where there is a terminal to ask at.
+    """
+    from neurostim.cli.program_check import judge, print_judgement
+    from neurostim.cli.program_new import Choices, compose, prompt, write_new
+
+    choices = prompt(Choices(lead, therapy, amplitude, like, contacts, name))
+    program, text = compose(choices)
+    judgement = judge(program, None)
+    write_new(out, text, force=force)
+    if as_json:
+        console.emit_json({"out": str(out), "program": text, **judgement.document()})
+    else:
+        screen = console.out()
+        screen.print(text, markup=False)
+        print_judgement(screen, judgement)
+        screen.print(f"Written to {out}", markup=False)
+    raise typer.Exit(exits.SAFETY if judgement.verdict.refused else exits.OK)
+
+
+def _selection(program: Program, start_ns: int, length: str | None) -> int:
+    """How much to write [ns]: what was asked, else up to the program's end."""
+    from neurostim.core.errors import ConfigError
+    from neurostim.core.units import TIME, parse_whole
+
+    if length is not None:
+        return parse_whole(length, TIME)
+    if program.duration_ns is None:
+        raise ConfigError(
+            "the program runs until stopped, so the table would have no end",
+            remedy='Say how much to write, such as --for "10 s".',
+            code="endless",
+        )
+    return max(0, program.duration_ns - start_ns)
+
+
+def _contact_index(program: Program) -> dict[str, int] | None:
+    """Device contacts of the labels of several leads; one lead needs no library."""
+    if len(program.leads) == 1:
+        return None
+    from neurostim.core.image import RETURN_INDEX
+    from neurostim.core.program import RETURN_CONTACT
+    from neurostim.electrode.library import contact_map
+    from neurostim.electrode.library import lead as library_lead
+
+    return {**contact_map([library_lead(one) for one in program.leads]), RETURN_CONTACT: RETURN_INDEX}
+
+
+def _adjustments(schedule: Schedule) -> list[dict[str, Any]]:
+    return [
+        {"place": one.place, "asked": str(one.asked), "given": str(one.given)} for one in schedule.adjustments
+    ]
