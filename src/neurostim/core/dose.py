@@ -118,9 +118,10 @@ class UnitTotals:
             return
         for count, row in zip(counts, profile.currents.tolist(), strict=True):
             if count:
-                self._add(count * times, row)
+                self.add(count * times, row)
 
-    def _add(self, count: int, row: Sequence[int]) -> None:
+    def add(self, count: int, row: Sequence[int]) -> None:
+        """Count units that carry the currents ``row``."""
         if not any(row):
             self.silent += count
         for column, current in enumerate(row):
@@ -131,7 +132,7 @@ class UnitTotals:
         # Ramp runs cannot overflow int64 (at most 2.4e6 units of 1.5e8 nA each); the longest run,
         # the plateau, may, and goes through Python integers.
         longest = max(range(len(counts)), key=counts.__getitem__)
-        self._add(counts[longest] * times, profile.currents[longest].tolist())
+        self.add(counts[longest] * times, profile.currents[longest].tolist())
         weights = np.array(counts, dtype=np.int64)
         weights[longest] = 0
         reached = weights > 0

@@ -6,13 +6,14 @@ envelope) is computed from the program at that place; hour 23 costs what second 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 from neurostim.core.bounds import HORIZON_NS
-from neurostim.core.errors import ConfigError
+from neurostim.core.errors import ConfigError, Problem
 from neurostim.core.image import RETURN_INDEX, ProgramImage
 from neurostim.core.program import RETURN_CONTACT
 from neurostim.core.sharing import contact_currents
@@ -21,7 +22,10 @@ from neurostim.core.validate import image_problems
 
 if TYPE_CHECKING:
     from neurostim.core.dose import Dose, UnitTotals
+    from neurostim.core.expand import EventBlock
+    from neurostim.core.placement import Interleave, Placer
     from neurostim.core.profile import WindowProfile
+    from neurostim.core.tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class Schedule:
         self.names: tuple[str, ...] = names or tuple(f"area {n}" for n in range(1, len(image.areas) + 1))
         self._timings = tuple(AreaTiming.of(area, image.grid, image.duration_ns) for area in image.areas)
         self._profiles: dict[tuple[int, int | None], WindowProfile] = {}
+        self._tables: Tables | None = None
+        self.interleave: Interleave = self._judge_interleave()
 
     @classmethod
     def from_image(cls, image: ProgramImage, labels: Mapping[int, str] | None = None) -> Schedule:
@@ -101,6 +107,11 @@ class Schedule:
         """Duration of the program [ns]; None where it runs until stopped."""
         return self.image.duration_ns or None
 
+    @property
+    def timings(self) -> tuple[AreaTiming, ...]:
+        """Exact timing of every area."""
+        return self._timings
+
     def area_timing(self, area: int) -> AreaTiming:
         """Exact timing of area ``area`` (0 upward): lengths, occupancies and intervals in ticks."""
         return self._timings[area]
@@ -109,6 +120,39 @@ class Schedule:
         """Contact currents [nA] of a unit of ``area`` at a ramp factor, in contact order."""
         one = self.image.areas[area]
         return contact_currents(one.amplitude_na, factor, one.shares, self.image.grid.step_na, one.ratio)
+
+    def events(
+        self, start_ns: int = 0, duration_ns: int | None = None, block: int = 65536
+    ) -> Iterator[EventBlock]:
+        """Rows of the event table whose start lies in [start, start + duration), lazily and in order.
+
+        Parameters
+        ----------
+        start_ns : int
+            From this time on [ns]; the cost does not depend on it.
+        duration_ns : int, optional
+            For this long [ns]; to the end of the program by default, or for ever.
+        block : int
+            Most rows in a block.
+
+        Yields
+        ------
+        EventBlock
+            Fresh arrays, at least one row.
+        """
+        if start_ns < 0 or (duration_ns is not None and duration_ns < 0) or block < 1:
+            raise ConfigError(
+                f"found start {start_ns} ns, duration {duration_ns} ns, block {block}",
+                allowed="start and duration from 0, block from 1",
+                code="range",
+            )
+        from neurostim.core.bounds import PASSIVE_LIMIT_NS
+        from neurostim.core.expand import Expander
+
+        end = HORIZON_NS if duration_ns is None else min(start_ns + duration_ns, HORIZON_NS)
+        if self.duration_ns is not None:
+            end = min(end, self.duration_ns + PASSIVE_LIMIT_NS + self.image.grid.tick_ns)
+        return Expander(self, self._placer()).blocks(start_ns, end, block)
 
     def dose(self, duration_ns: int | None = None) -> Dose:
         """Exact charge of every unit whose nominal onset lies before ``duration_ns``.
@@ -127,15 +171,20 @@ class Schedule:
         from neurostim.core.dose import Dose, area_dose
 
         limit = self._limit(duration_ns)
-        areas = []
-        for index, timing in enumerate(self._timings):
-            areas.append(area_dose(index, timing, self._totals(index, limit)))
-        return Dose(limit, tuple(areas))
+        areas = zip(self._timings, self._totals(limit), strict=True)
+        return Dose(limit, tuple(area_dose(index, *area) for index, area in enumerate(areas)))
 
-    def _totals(self, area: int, limit_ns: int) -> UnitTotals:
+    def _totals(self, limit_ns: int) -> list[UnitTotals]:
         from neurostim.core.dose import closed_totals
 
-        return closed_totals(self._timings[area], lambda length: self.profile(area, length), limit_ns)
+        if self.interleave.dropping:
+            from neurostim.core.placement import dropped_totals
+
+            return dropped_totals(self, self._placer(), self.tables, limit_ns)
+        return [
+            closed_totals(timing, partial(self.profile, area), limit_ns)
+            for area, timing in enumerate(self._timings)
+        ]
 
     def _limit(self, duration_ns: int | None) -> int:
         if duration_ns is None:
@@ -149,6 +198,35 @@ class Schedule:
         if not 0 <= duration_ns <= HORIZON_NS:
             raise ConfigError(f"found {duration_ns} ns", allowed=f"0 to {HORIZON_NS} ns", code="horizon")
         return duration_ns
+
+    @property
+    def tables(self) -> Tables:
+        """The integer arrays the kernels read; kept once made."""
+        if self._tables is None:
+            from neurostim.core.tables import build_tables
+
+            self._tables = build_tables(self)
+        return self._tables
+
+    def _placer(self) -> Placer:
+        from neurostim.core.placement import Placer
+
+        return Placer(self.tables, self._timings)
+
+    def _judge_interleave(self) -> Interleave:
+        from neurostim.core.placement import AreaInterleave, Interleave, interleave_of
+
+        if len(self._timings) == 1:
+            return Interleave((AreaInterleave(0, 0, 0),), "one area", False)
+        found = interleave_of(self, self._placer())
+        if isinstance(found, str):
+            problem = Problem(
+                "interleave",
+                found,
+                'areas that leave each other room (rates, delays, widths, priority), or interleave = "drop"',
+            )
+            raise ConfigError("areas cannot share the output", problems=[problem], code="interleave")
+        return found
 
     def profile(self, area: int, length: int | None) -> WindowProfile:
         """The runs of a window of ``length`` ticks of ``area``; kept once made."""

@@ -173,6 +173,38 @@ class AreaTiming:
             short + 1
         )
 
+    def nominal_until(self, ticks: int) -> int:
+        """How many nominal units of all windows have an onset before ``ticks``."""
+        tick, delay = self.tick_ns, self.area.delay_ns
+        begun = 1 if self.cycle_ns == 0 else max(0, -(-(ticks * tick - delay) // self.cycle_ns))
+        if self.window_count is not None:
+            begun = min(begun, self.window_count)
+        if begun == 0:
+            return 0
+        last = self.window(begun - 1)
+        ends = ticks if last.end is None else min(ticks, last.end)
+        return self.nominal_before(begun - 1) + self.units_before(ends - last.start)
+
+    def window_kinds(self) -> set[tuple[int, int | None]]:
+        """Every pair (length, ticks to the next window or None) that occurs; cycled areas only."""
+        tick, cycle, on = self.tick_ns, self.cycle_ns, self.area.on_ns
+        count = self.window_count
+        # Window starts repeat modulo the tick after this many windows; the last window has no next.
+        repeats = Fraction(cycle, tick).denominator
+        followed = repeats if count is None else min(repeats, count - 1)
+        most = (1 + (on % tick > 0)) * (1 + (cycle % tick > 0))
+        kinds: set[tuple[int, int | None]] = set()
+        for number in range(followed):
+            phase = (self.area.delay_ns + number * cycle) % tick
+            kinds.add(((phase + on) // tick, (phase + cycle) // tick))
+            if len(kinds) == most:
+                break
+        if count:
+            last = self.window(count - 1).length
+            if last is not None:
+                kinds.add((last, None))
+        return kinds
+
     def long_windows(self, number: int) -> int:
         """How many of the first ``number`` uncut windows are one tick longer than ``floor(on)``."""
         tick, on = self.tick_ns, self.area.on_ns % self.tick_ns

@@ -171,23 +171,9 @@ def _latest_overrun(timing: AreaTiming) -> int:
     """Ticks by which the last unit of some window reaches into the next window (0: it never does)."""
     if timing.cycle_ns == 0:
         return 0
-    tick, cycle, on = timing.tick_ns, timing.cycle_ns, timing.area.on_ns
-    count = timing.window_count
-    # Window starts repeat modulo the tick after this many windows; the last window has no next.
-    repeats = Fraction(cycle, tick).denominator
-    numbers = repeats if count is None else min(repeats, count - 1)
     worst = 0
-    seen: set[tuple[int, int]] = set()
-    for number in range(numbers):
-        phase = (timing.area.delay_ns + number * cycle) % tick
-        seen.add(((phase + on) // tick, (phase + cycle) // tick))
-        if len(seen) == _MAX_KINDS:
-            break
-    for length, distance in seen:
+    for length, distance in timing.window_kinds():
         units = timing.units_fitting(length)
-        if units:
+        if units and distance is not None:
             worst = max(worst, timing.onset(units - 1) + timing.unit_occupancy - distance)
     return worst
-
-
-_MAX_KINDS = 4

@@ -1,0 +1,119 @@
+"""The kernels against a slow reading of the format in exact rationals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import assume, given, settings
+
+from neurostim.core.compile import compile_program
+from neurostim.core.errors import ConfigError
+from neurostim.core.expand import EventBlock
+from neurostim.core.image import Grid
+from neurostim.core.program import Program
+from neurostim.core.schedule import Schedule
+from support import reference
+from support.core_programs import MS, grids, programs
+
+UNTIL = 450 * MS
+COLUMNS = ("start_ns", "duration_ns", "contact", "kind", "amplitude_na", "area", "unit", "pulse")
+
+
+def rows_of(blocks: Iterable[EventBlock]) -> list[tuple[int, ...]]:
+    found: list[tuple[int, ...]] = []
+    for block in blocks:
+        found.extend(zip(*(getattr(block, name).tolist() for name in COLUMNS), strict=True))
+    return found
+
+
+def compiled(program: Program, grid: Grid) -> Schedule:
+    try:
+        return compile_program(program, grid)
+    except ConfigError:
+        assume(False)
+        raise
+
+
+@settings(max_examples=120)
+@given(programs(), grids())
+def test_every_row_of_one_area_is_that_of_the_format(program: Program, grid: Grid) -> None:
+    schedule = compiled(program, grid)
+    assert rows_of(schedule.events(0, UNTIL)) == reference.rows(program, grid, UNTIL)
+
+
+@settings(max_examples=60)
+@given(programs(many=True), grids(ticks=(20_000, 50_000, 30_517)))
+def test_every_row_of_several_areas_is_that_of_the_format(program: Program, grid: Grid) -> None:
+    schedule = compiled(program, grid)
+    assert rows_of(schedule.events(0, UNTIL)) == reference.rows(program, grid, UNTIL)
+
+
+@settings(max_examples=60)
+@given(programs(many=True), grids(ticks=(20_000, 50_000)))
+def test_rows_from_any_time_in_any_blocks_are_those_of_the_whole(program: Program, grid: Grid) -> None:
+    schedule = compiled(program, grid)
+    whole = rows_of(schedule.events(0, UNTIL))
+    parts = []
+    for begin, span, block in (
+        (0, 1, 1),
+        (1, 123_456_789, 7),
+        (123_456_790, 100, 3),
+        (123_456_890, UNTIL, 64),
+    ):
+        end = min(begin + span, UNTIL)
+        blocks = list(schedule.events(begin, end - begin, block))
+        assert all(0 < len(one) <= block for one in blocks)
+        parts.extend(rows_of(blocks))
+    assert parts == whole
+
+
+@settings(max_examples=60)
+@given(programs(), grids())
+def test_the_dose_of_one_area_is_the_sum_of_its_rows(program: Program, grid: Grid) -> None:
+    schedule = compiled(program, grid)
+    for until in (UNTIL, 200 * MS, 1, 123_456_789):
+        want = reference.charge(program, grid, until)
+        assert charges(schedule, until) == want
+
+
+@settings(max_examples=40)
+@given(programs(many=True), grids(ticks=(20_000, 50_000)))
+def test_the_dose_of_several_areas_leaves_out_dropped_units(program: Program, grid: Grid) -> None:
+    schedule = compiled(program, grid)
+    for until in (UNTIL, 222_222_222):
+        assert charges(schedule, until) == reference.charge(program, grid, until)
+
+
+def charges(schedule: Schedule, until: int) -> list[dict[int, tuple[int, int]]]:
+    return [
+        {one.contact: (one.stimulation_ac, one.net_ac) for one in area.contacts}
+        for area in schedule.dose(until).areas
+    ]
+
+
+@settings(max_examples=60)
+@given(programs(many=True), grids(ticks=(20_000, 50_000)))
+def test_a_program_that_drops_a_unit_is_refused_unless_it_says_drop(program: Program, grid: Grid) -> None:
+    assume(program.duration_ns is not None)
+    compiled(program, grid)
+    strict = Program(
+        program.name,
+        program.therapy,
+        program.leads,
+        program.areas,
+        program.duration_ns,
+        interleave_drop=False,
+    )
+    meanings = reference.place(program, grid, program.duration_ns or 0)
+    if any(unit.dropped for meaning in meanings for unit in meaning.units):
+        with pytest.raises(ConfigError, match="without a place"):
+            compile_program(strict, grid)
+    else:
+        schedule = compile_program(strict, grid)
+        assert not schedule.interleave.dropping
+        worst = [
+            max([unit.placed - unit.nominal for unit in meaning.units if unit.placed is not None], default=0)
+            for meaning in meanings
+        ]
+        assert [area.worst_shift_ticks for area in schedule.interleave.areas] == worst
