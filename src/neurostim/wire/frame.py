@@ -178,7 +178,8 @@ class FrameDecoder:
         found: list[Frame | FrameError] = []
         *ended, rest = data.split(b"\0")
         for piece in ended:
-            self._hold(piece)
+            if piece:
+                self._hold(piece)
             self._close(found)
         self._hold(rest)
         return found

@@ -205,13 +205,17 @@ def _render_tables(description: Description) -> str:
     return "\n".join(lines)
 
 
+def description() -> Description:
+    """The protocol as ``messages.toml`` describes it."""
+    return load_description(protocols("wire") / "messages.toml")
+
+
 def outputs() -> dict[Path, str]:
     """What the generator writes, in a checkout: path and text of each file."""
-    source = protocols("wire") / "messages.toml"
-    description = load_description(source)
+    described = description()
     return {
-        Path(__file__).with_name("messages.py"): render_codec(description),
-        source.parents[2] / "docs" / "reference" / "wire.md": render_reference(description),
+        Path(__file__).with_name("messages.py"): render_codec(described),
+        protocols("wire").parents[1] / "docs" / "reference" / "wire.md": render_reference(described),
     }
 
 
