@@ -263,7 +263,16 @@ def test_all_faults_of_a_lead_file_come_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "lead = 3", "[lead]\noctrode = 1", "[lead.x]", "= nothing", "a = " + "[" * 5000]
+    "text",
+    [
+        "x = " + "9" * 5000,
+        "",
+        "lead = 3",
+        "[lead]\noctrode = 1",
+        "[lead.x]",
+        "= nothing",
+        "a = " + "[" * 5000,
+    ],
 )
 def test_text_that_is_no_lead_file_is_a_config_error(text: str) -> None:
     with pytest.raises(ConfigError):

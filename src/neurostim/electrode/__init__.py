@@ -1,1 +1,1 @@
-"""Leads and contacts as data, current sharing, and the circuit between contact and tissue."""
+"""Leads and contacts as data, and the circuit between contacts and tissue."""

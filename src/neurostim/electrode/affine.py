@@ -76,6 +76,17 @@ class Affine:
         return np.asarray(np.linalg.solve(distance, self.offset.T).T, dtype=np.float64)
 
 
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Potentials at each boundary of phases, as functions of the state at their start.
+
+    ``matrix`` has the shape (phases + 1, contacts, contacts), ``offset`` (cases, phases + 1, contacts).
+    """
+
+    matrix: Floats
+    offset: Floats
+
+
 class Maps:
     """The maps of one circuit; each distinct part of a tree is composed once."""
 
@@ -83,6 +94,7 @@ class Maps:
         self.circuit = circuit
         self.cases = _cases(circuit, node)
         self._known: dict[int, tuple[Node, Affine]] = {}
+        self._prefixes: dict[int, tuple[Phases, Prefix]] = {}
 
     def of(self, node: Node) -> Affine:
         """The map of a part of the tree."""
@@ -102,26 +114,60 @@ class Maps:
             result = result.then(self.of(item))
         return result
 
+    def prefix(self, phases: Phases) -> Prefix:
+        """The maps from the start of a `Phases` to every boundary of its phases."""
+        known = self._prefixes.get(id(phases))
+        if known is None:
+            known = self._prefixes[id(phases)] = (phases, _prefix(self.circuit, phases, self.cases))
+        return known[1]
+
     def _of_phases(self, phases: Phases) -> Affine:
-        circuit = self.circuit
-        identity = Affine.identity(circuit.size, self.cases)
-        matrix, offset, held, built = identity.matrix, identity.offset, identity.held, identity.built
-        keep, gain, hold, build = circuit.leak(phases.duration_ns)
-        shorts = np.any(phases.shorted, axis=1).tolist()
-        for number, duration in enumerate(phases.duration_ns.tolist()):
-            if shorts[number]:
-                network = circuit.shorted(phases.shorted[number])
-                area = network.integral(duration)
-                held, built = held + area @ matrix, built + offset @ area.T
-                decay = network.decay(np.array([duration], dtype=np.float64))[0]
-                matrix, offset = decay @ matrix, offset @ decay.T
-            else:
-                current = phases.current_na[:, number, :]
-                held = held + hold[number, :, np.newaxis] * matrix
-                built = built + hold[number] * offset + build[number] * current
-                matrix = keep[number, :, np.newaxis] * matrix
-                offset = keep[number] * offset + gain[number] * current
-        return Affine(matrix, offset, held, built)
+        circuit, prefix = self.circuit, self.prefix(phases)
+        single = np.flatnonzero(~np.any(phases.shorted, axis=1))
+        _, _, hold, build = circuit.leak(phases.duration_ns[single])
+        held = np.einsum("pn,pnm->nm", hold, prefix.matrix[single])
+        built = (hold * prefix.offset[:, single] + build * phases.current_na[:, single]).sum(axis=1)
+        for number in np.flatnonzero(np.any(phases.shorted, axis=1)).tolist():
+            area = circuit.shorted(phases.shorted[number]).integral(float(phases.duration_ns[number]))
+            held = held + area @ prefix.matrix[number]
+            built = built + prefix.offset[:, number] @ area.T
+        return Affine(prefix.matrix[-1], prefix.offset[:, -1], held, built)
+
+
+def _prefix(circuit: Circuit, phases: Phases, cases: int) -> Prefix:
+    count = phases.duration_ns.size
+    matrix = np.empty((count + 1, circuit.size, circuit.size))
+    offset = np.zeros((cases, count + 1, circuit.size))
+    matrix[0] = np.eye(circuit.size)
+    keep, gain, _, _ = circuit.leak(phases.duration_ns)
+    shorts = np.any(phases.shorted, axis=1)
+    elapsed = np.cumsum(phases.duration_ns / circuit.tau_ns.min())
+    stops = np.append(np.flatnonzero(shorts), count)
+    at = 0
+    while at < count:
+        if shorts[at]:
+            network = circuit.shorted(phases.shorted[at])
+            decay = network.decay(phases.duration_ns[at : at + 1].astype(np.float64))[0]
+            matrix[at + 1] = decay @ matrix[at]
+            offset[:, at + 1] = offset[:, at] @ decay.T
+            at += 1
+            continue
+        # phases within one time constant go at once: dividing by what is kept then loses no digits
+        before = elapsed[at - 1] if at else 0.0
+        upto = min(int(np.searchsorted(elapsed, before + 1.0)), int(stops[np.searchsorted(stops, at)]))
+        upto = max(upto, at + 1)
+        added = gain[at:upto] * phases.current_na[:, at:upto]
+        if upto == at + 1:
+            matrix[upto] = keep[at, :, np.newaxis] * matrix[at]
+            offset[:, upto] = keep[at] * offset[:, at] + added[:, 0]
+        else:
+            kept = np.cumprod(keep[at:upto], axis=0)
+            matrix[at + 1 : upto + 1] = kept[:, :, np.newaxis] * matrix[at]
+            offset[:, at + 1 : upto + 1] = kept * (
+                offset[:, at, np.newaxis] + np.cumsum(added / kept, axis=1)
+            )
+        at = upto
+    return Prefix(matrix, offset)
 
 
 def _cases(circuit: Circuit, node: Node) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from neurostim.electrode.affine import Affine, Maps
 from neurostim.electrode.network import NV_PER_UV, Circuit
-from neurostim.electrode.phases import Flags, Floats, Node, Phases, Repeat, leaves
+from neurostim.electrode.phases import Flags, Floats, Integers, Node, Phases, Repeat, leaves
 
 SHORT_SAMPLES: Final = 24
 SETTLED: Final = 1e-10
@@ -164,47 +164,26 @@ class _Look:
     """Where in a `Phases` to look, as affine functions of the state at its start.
 
     ``matrix`` (points, contacts, contacts) and ``offset`` (cases, points, contacts) give the potentials at
-    each point. ``driven`` phases begin at the points ``starts`` and end one later; ``shorted`` phases have
-    the points of their slice.
+    each point: first the boundaries of all phases, so that phase p goes from point p to p + 1, then points
+    inside shorted phases, which ``shorted`` lists by phase.
     """
 
     def __init__(self, maps: Maps, phases: Phases) -> None:
         self.phases = phases
         self.circuit: Circuit = maps.circuit
-        driven: list[int] = []
-        starts: list[int] = []
-        self.shorted: list[tuple[int, slice]] = []
-        matrices: list[Floats] = []
-        offsets: list[Floats] = []
-        count = 0
-        matrix = np.eye(self.circuit.size)
-        offset = np.zeros((maps.cases, self.circuit.size))
-        matrices.append(matrix[np.newaxis])
-        offsets.append(offset[:, np.newaxis])
-        keep, gain, _, _ = self.circuit.leak(phases.duration_ns)
-        shorts = np.any(phases.shorted, axis=1).tolist()
-        drives = np.any(phases.current_na != 0, axis=(0, 2)).tolist()
-        for number, duration in enumerate(phases.duration_ns.tolist()):
-            if shorts[number]:
-                network = self.circuit.shorted(phases.shorted[number])
-                decay = network.decay(_times(duration, float(network.rate[-1])))
-                points, states = decay @ matrix, offset @ decay.transpose(0, 2, 1)
-                matrices.append(points)
-                offsets.append(states.transpose(1, 0, 2))
-                self.shorted.append((number, slice(count, count + 1 + len(decay))))
-                count += len(decay)
-                matrix, offset = points[-1], states[-1]
-            else:
-                matrix = keep[number, :, np.newaxis] * matrix
-                offset = keep[number] * offset + gain[number] * phases.current_na[:, number, :]
-                matrices.append(matrix[np.newaxis])
-                offsets.append(offset[:, np.newaxis])
-                if drives[number]:
-                    driven.append(number)
-                    starts.append(count)
-                count += 1
-        self.driven = np.array(driven, dtype=np.int64)
-        self.starts = np.array(starts, dtype=np.int64)
+        prefix = maps.prefix(phases)
+        matrices, offsets = [prefix.matrix], [prefix.offset]
+        count = prefix.matrix.shape[0]
+        self.shorted: list[tuple[int, Integers]] = []
+        for number in np.flatnonzero(np.any(phases.shorted, axis=1)).tolist():
+            network = self.circuit.shorted(phases.shorted[number])
+            decay = network.decay(_times(int(phases.duration_ns[number]), float(network.rate[-1])))
+            matrices.append(decay @ prefix.matrix[number])
+            offsets.append((prefix.offset[:, number] @ decay.transpose(0, 2, 1)).transpose(1, 0, 2))
+            inside = np.arange(count, count + len(decay))
+            self.shorted.append((number, np.append(number, inside)))
+            count += len(decay)
+        self.driven: Integers = np.flatnonzero(np.any(phases.current_na != 0, axis=(0, 2)))
         self.drop: Floats = phases.current_na[:, self.driven] * self.circuit.series_ohm
         self.idle: Flags = phases.current_na[:, self.driven] == 0
         self.matrix: Floats = np.concatenate(matrices)
@@ -242,7 +221,7 @@ class _Found:
                 current = np.abs(potentials[:, :, points] @ conductance.T)
                 self.peak = np.maximum(self.peak, current.max(axis=(1, 2)))
             if look.driven.size:
-                voltage = self._compliance(potentials[:, :, look.starts], potentials[:, :, look.starts + 1])
+                voltage = self._compliance(potentials[:, :, look.driven], potentials[:, :, look.driven + 1])
                 self.compliance[:, look.driven] = np.maximum(self.compliance[:, look.driven], voltage)
 
     def _compliance(self, begin: Floats, end: Floats) -> Floats:

@@ -39,7 +39,8 @@ def read_leads(text: str) -> dict[str, Lead]:
     """
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # a plain ValueError is an integer of more digits than Python reads
         raise ConfigError(f"the lead file is not TOML: {error}", code="toml") from error
     problems: list[Problem] = []
     top = _Table(data, "", problems)
