@@ -19,6 +19,7 @@ from neurostim.core.image import RETURN_INDEX, ImageArea
 from neurostim.core.program import Recharge
 from neurostim.core.schedule import Schedule
 from neurostim.core.timing import AreaTiming
+from neurostim.core.validate import image_problems
 from neurostim.electrode.lead import Lead, Material
 from neurostim.electrode.library import Site, sites
 from neurostim.safety.findings import RANGE_SUFFIX, Finding, judge
@@ -331,10 +332,37 @@ def require_integers(case: Case) -> None:
         for contact, reading in case.impedances.contacts.items():
             _integers(contact, "impedances", problems)
             _integers(reading, f"impedances[{contact}]", problems)
+            if reading.contact != contact:
+                problems.append(Problem(f"impedances[{contact}]", f"contact {reading.contact}", f"{contact}"))
+    problems.extend(
+        Problem(entry.place, f"{entry.relative!r}", "an exact fraction")
+        for entry in case.schedule.adjustments
+        if type(entry.relative) is not Fraction
+    )
     if problems:
         raise ConfigError(
             "safety is judged in integers only", problems=problems, allowed="int", code="not-an-integer"
         )
+
+
+def require_format(case: Case) -> None:
+    """Refuse an image that format 1 refuses, and a schedule whose timing is not that of its image.
+
+    Raises
+    ------
+    ConfigError
+        With every problem; a gate takes no compiler at its word.
+    """
+    schedule = case.schedule
+    problems = image_problems(schedule.image)
+    if not problems:
+        for number, area in enumerate(schedule.image.areas):
+            if AreaTiming.of(area, schedule.image.grid, schedule.image.duration_ns) != schedule.area_timing(
+                number
+            ):
+                problems.append(Problem(place_of(schedule, number), "another timing", "that of the image"))
+    if problems:
+        raise ConfigError("the program image is refused", problems=problems, code="image")
 
 
 def _integers(value: Any, place: str, problems: list[Problem], *, flag: bool = False) -> None:

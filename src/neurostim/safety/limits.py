@@ -17,11 +17,12 @@ from typing import Any, Final
 
 from neurostim.core.errors import ConfigError, Problem
 from neurostim.core.hardware import Capabilities, PortKind
+from neurostim.core.units import format_time
 from neurostim.electrode.lead import LeadClass
 from neurostim.safety.quantities import KINDS, Kind
 
 LIMITS_FORMAT: Final = "neurostim-limits/1"
-LIMITS_SHA256: Final = "4b4c82f01bf43d31ced2011eb1a44f559d1e8b2605fa3c44e4402f725d1ed296"
+LIMITS_SHA256: Final = "66723f1f73b005dae6e9cceb260cb6563812260e7496f527cc1a20909d9d4dca"
 """SHA-256 of ``limits.toml``, line ends as in the repository; a change to the data must change this too."""
 
 TIERS: Final = ("note", "warn", "refuse")
@@ -243,6 +244,8 @@ def describe(row: RuleRow, bound: Bound) -> str:
         )
     if row.fires == "state":
         return "must hold"
+    if row.kind is KINDS["time"]:
+        return format_time(bound.value)
     return f"{_number(bound.value, row.kind)} {row.kind.shown}".strip()
 
 

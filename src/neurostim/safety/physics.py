@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from neurostim.core.errors import ConfigError
 from neurostim.core.program import Recharge
-from neurostim.core.timing import AreaTiming
-from neurostim.electrode.circuit import Circuit, Phases, SteadyState, steady_state
+from neurostim.electrode.circuit import Circuit, Phases, SteadyState, run, steady_state
 from neurostim.electrode.lead import ContactCircuit
 from neurostim.safety.context import AreaUse, ContactUse, Context, reading_of
 from neurostim.safety.measures import Measure, Unknown, from_physics
@@ -32,12 +31,15 @@ class AreaPhysics:
     """One area's circuit results; the first case is the setting, the others are ends of the range.
 
     ``quick`` and ``slow`` are None where a steady state cannot be computed. ``unit_charge_ac`` is the charge
-    of a unit's stimulation phases, (cases, contacts).
+    of a unit's stimulation phases, (cases, contacts); ``compliance_uv`` the voltage needed, one a case, or
+    None where it is not finite. Where nothing is ever taken back (bench) no steady state is meaningful for
+    it, and one unit from rest is judged.
     """
 
     quick: SteadyState | None
     slow: SteadyState | None
     unit_charge_ac: NDArray[np.float64]
+    compliance_uv: NDArray[np.float64] | None
 
 
 def physics(context: Context, area: AreaUse) -> AreaPhysics:
@@ -64,7 +66,14 @@ def _solve(context: Context, area: AreaUse) -> AreaPhysics:
     quick_state = _steady(quick, discharge, phases)
     # Without passive recovery nothing recovers slowly, and a small double layer has the larger voltages.
     slow_state = _steady(slow, discharge, phases) if passive else quick_state
-    return AreaPhysics(quick_state, slow_state, unit)
+    peak: NDArray[np.float64] | None = None
+    if area.area.recharge is Recharge.NONE:
+        peak = run(Circuit(quick, discharge), phases).extremes.compliance_peak_uv
+    elif quick_state is not None:
+        peak = quick_state.start_up.compliance_peak_uv
+    if peak is not None:
+        peak = np.atleast_1d(peak) if bool(np.isfinite(peak).all()) else None
+    return AreaPhysics(quick_state, slow_state, unit, peak)
 
 
 def _steady(contacts: list[ContactCircuit], discharge_ohm: int, phases: Phases) -> SteadyState | None:
@@ -139,7 +148,7 @@ def stolen_ticks(context: Context, area: AreaUse, span: int) -> int:
     for other in context.areas:
         if other.number == area.number:
             continue
-        timing: AreaTiming = other.timing
+        timing = other.timing
         apart = max(1, timing.interval - timing.max_shift)
         units = (span + timing.unit_length + 2 * guard) // apart + 1
         total += units * timing.pulses * (timing.pulse_length + 2 * guard)

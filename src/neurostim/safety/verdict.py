@@ -11,7 +11,7 @@ from typing import Any
 from neurostim.core.hardware import Capabilities
 from neurostim.core.image import ProgramImage
 from neurostim.electrode.library import sites
-from neurostim.safety.context import AmplitudeRange, Case, build, require_integers
+from neurostim.safety.context import AmplitudeRange, Case, build, require_format, require_integers
 from neurostim.safety.findings import Finding, Severity
 from neurostim.safety.limits import LimitLayer, packaged
 from neurostim.safety.rules import RULES
@@ -90,6 +90,7 @@ def judge_case(case: Case) -> Verdict:
         Where a number is not an integer, the leads cannot be used together, or a limit layer loosens.
     """
     require_integers(case)
+    require_format(case)
     digest = limits_digest(case.capabilities, case.device_limits, case.subject_limits)
     findings = contacts_exist(case, frozenset(sites(case.leads)))
     if any(one.severity is Severity.REFUSE for one in findings):

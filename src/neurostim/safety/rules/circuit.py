@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from neurostim.safety.context import AreaUse, ContactUse, Context, both, is_for_
 from neurostim.safety.findings import Finding, judge, worst
 from neurostim.safety.limits import EffectiveLimit
 from neurostim.safety.measures import Exact, Measure, State, Unknown, from_physics
-from neurostim.safety.physics import FAILED, AreaPhysics, largest, physics, standing_ppm
+from neurostim.safety.physics import FAILED, largest, physics, standing_ppm
 
 PPM = 1_000_000
 Values = NDArray[np.float64]
@@ -22,17 +23,20 @@ Pick = Callable[[SteadyState], Values]
 
 
 def net_dc(context: Context) -> list[Finding]:
-    """Direct current that nothing takes back, exact (SAF-NET-DC)."""
+    """Direct current that nothing takes back, all areas, exact (SAF-NET-DC)."""
     findings = []
-    for area, contact in context.contacts():
-        net_ns = 0 if area.area.recharge.is_passive else _net_ns(area)
-        scale = net_ns * area.area.burst_pulses * area.area.period_den
+    for index, uses in context.by_contact.items():
+        totals = [Fraction(0), Fraction(0)]
+        for area, contact in uses:
+            net_ns = 0 if area.area.recharge.is_passive else _net_ns(area)
+            share = Fraction(net_ns * area.area.burst_pulses * area.area.period_den, area.area.period_num)
+            totals = [totals[0] + contact.setting_na * share, totals[1] + contact.reach_na * share]
         findings += both(
             "SAF-NET-DC",
-            contact.limits,
-            contact.place,
-            Exact(contact.setting_na * scale, area.area.period_num),
-            Exact(contact.reach_na * scale, area.area.period_num),
+            uses[0][1].limits,
+            f"contacts.{context.schedule.labels[index]}",
+            Exact(totals[0].numerator, totals[0].denominator),
+            Exact(totals[1].numerator, totals[1].denominator),
         )
     return worst(findings)
 
@@ -140,7 +144,7 @@ def compliance(context: Context) -> list[Finding]:
     rail = context.capabilities.rail_mv
     for area in context.areas:
         measured = all(reading_of(context.case, contact.index) for contact in area.contacts)
-        voltages = _compliance_uv(physics(context, area))
+        voltages = physics(context, area).compliance_uv
         if voltages is None or rail <= 0:
             setting = reached = Unknown(FAILED)
             findings += both("SAF-COMPLIANCE", area.limits, area.place, setting, reached)
@@ -156,13 +160,6 @@ def compliance(context: Context) -> list[Finding]:
             detail="measured impedance" if measured else "nominal circuit of the lead",
         )
     return worst(findings)
-
-
-def _compliance_uv(result: AreaPhysics) -> Values | None:
-    if result.quick is None:
-        return None
-    peak = result.quick.start_up.compliance_peak_uv
-    return peak if bool(np.isfinite(peak).all()) else None
 
 
 def impedance_missing(context: Context) -> list[Finding]:
