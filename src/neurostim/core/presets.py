@@ -15,7 +15,7 @@ FOLDER = "stimulation"
 
 def presets() -> dict[str, Path]:
     """All presets by name (the file's name without its ending), in alphabetical order."""
-    return {path.stem: path for path in sorted(protocols(FOLDER).glob("*.toml"))}
+    return dict(sorted((path.stem, path) for path in protocols(FOLDER).glob("*.toml")))
 
 
 def load_preset(name: str) -> Program:
