@@ -102,6 +102,17 @@ def test_eight_unlike_contacts_agree_with_kirchhoff_in_fine_steps() -> None:
     assert found.charge_ac == pytest.approx(charge_ac, rel=1e-7, abs=1e3)
 
 
+@pytest.mark.parametrize("leak_ohm", [10**9, 10**15, 10**21, 10**30])
+def test_however_small_the_leak_recovered_charge_is_exact(leak_ohm: int) -> None:
+    contacts = [ContactCircuit(300, 2000, leak_ohm), ContactCircuit(500, 3000, leak_ohm)]
+    recovery = Phases.of(2, [Phase(30_000_000, shorted=(0, 1))])
+    found = run(Circuit(contacts, 400), recovery, np.array([-5e5, 1e6 / 3]))
+    assert found.charge_ac == pytest.approx([1e12, -1e12], rel=1e-5)
+    assert found.charge_ac.sum() == pytest.approx(0, abs=1e3)
+    # 5/6 V as two exponentials: the mean over 30 ms is what 1920 us of the start would be
+    assert found.faradaic_ac * leak_ohm == pytest.approx([-5e8 * 1.92e6, 1e9 / 3 * 1.92e6], rel=1e-3)
+
+
 def test_a_step_is_the_run_of_its_one_phase() -> None:
     circuit = Circuit(MIXED, 250)
     start = np.linspace(-5e4, 5e4, 8)

@@ -51,7 +51,10 @@ class Shorted:
 
     def integral(self, time_ns: float) -> Floats:
         """The matrix that gives the time integral of the potentials over a stretch [ns]."""
-        area = -np.expm1(-time_ns * self.rate) / self.rate
+        x = time_ns * self.rate
+        # a leak too small to tell from rounding leaves a rate of about zero, of either sign
+        far = np.maximum(x, _SERIES_BELOW)
+        area = time_ns * np.where(x < _SERIES_BELOW, 1 - x * (0.5 - x / 6), -np.expm1(-far) / far)
         matrix: Floats = (self.left * area) @ self.right
         return matrix
 
