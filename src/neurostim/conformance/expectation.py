@@ -150,8 +150,11 @@ class Expectation:
 
     @property
     def loose_from(self) -> int:
-        """Tick from which recovery is judged by bounds only: a hard stop or the end of a fade."""
-        return min(self.log.halt, self.log.faded)
+        """Tick from which recovery is judged by bounds only: a hard stop or the end of a fade.
+
+        A guard earlier, for a stretch may have been opened for a pulse that the stop then forbade.
+        """
+        return min(self.log.halt, self.log.faded) - self.program.grid.guard
 
     def stretch(self, low: int, high: int) -> Stretch:
         """Driven phases of pulses with onset in [low, high), passive stretches with start in [low, high)."""

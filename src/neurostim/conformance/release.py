@@ -42,14 +42,14 @@ def judge_release(
     slack : int
         Deviation that passes [ticks].
     """
-    begin = expectation.loose_from
-    if begin == NEVER or begin >= side.end:
+    log = expectation.log
+    begin = min(log.halt, log.faded)
+    if begin >= side.end:
         return
     tick = side.grid.tick_ns
     wait = -(-EMERGENCY_WAIT_NS // tick)
-    late = rows.take((rows.kind == PASSIVE) & (rows.end >= begin))
+    late = rows.take((rows.kind == PASSIVE) & (rows.end >= expectation.loose_from))
     gap = max(area.interphase for area in expectation.program.areas)
-    log = expectation.log
     last_event = max(last_drive_end, begin, *(at for at in (log.halt, log.cut) if at < side.end), 0)
     bound = last_event + gap + wait + expectation.settle
     over = late.end - bound
