@@ -1,0 +1,656 @@
+"""One stimulation session, from identifying the device to reconciling what it counted with what was asked.
+
+Nothing is sent that raises output before the journal holds it durably. The thread that calls the
+session is the one that serves the person: while it calls `watch`, the user interface counts as alive.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeVar
+
+from neurostim.core.compile import compile_program
+from neurostim.core.errors import (
+    CommandTimeout,
+    ConfigError,
+    DeliveryUncertain,
+    NeurostimError,
+    ProtocolError,
+)
+from neurostim.core.hardware import Impedances
+from neurostim.core.image import RETURN_INDEX
+from neurostim.core.program import Program
+from neurostim.core.schedule import Schedule
+from neurostim.device import (
+    Clock,
+    CommandFuture,
+    DeviceStatus,
+    Happening,
+    LifeCounters,
+    Started,
+    Stimulator,
+    StopConfirmation,
+    SystemClock,
+)
+from neurostim.electrode.lead import Lead
+from neurostim.electrode.library import check_contacts, contact_map
+from neurostim.safety.gate import AmplitudeRange, ApprovedProgram, LayerLike, Verdict, approve, check
+from neurostim.session import recovery
+from neurostim.session.adapters import Opener, new_session_id, open_durable
+from neurostim.session.errors import JournalError, SessionError
+from neurostim.session.journal import Journal, Json
+from neurostim.session.keeper import SLICE_S, STOP_SECONDS, Keeper
+from neurostim.session.pace import AmplitudeGuard
+from neurostim.session.reconcile import Delivered, Reconciliation, reconcile
+from neurostim.wire.messages import (
+    FaultCode,
+    Role,
+    StopCause,
+)
+
+T = TypeVar("T")
+
+SUPERVISED_NS: Final = 2_000_000_000
+RAMP_SECONDS: Final = 4.0
+
+
+class Stage(enum.Enum):
+    """How far a session has come; it only goes forward, but for a new dose after a finished one."""
+
+    CLOSED = "closed"
+    IDENTIFIED = "identified"
+    MEASURED = "measured"
+    CHECKED = "checked"
+    APPROVED = "approved"
+    LOADED = "loaded"
+    DELIVERING = "delivering"
+    ENDED = "ended"
+    LOST = "link lost"
+
+
+class Session(Keeper):
+    """One session with one stimulator.
+
+    Parameters
+    ----------
+    stimulator : Stimulator
+        Open.
+    program : Program
+        What to deliver.
+    leads : sequence of Lead
+        In the order of the device's contacts.
+    folder : Path
+        Where journals are kept.
+    slot : int
+        Program slot of the device to load.
+    subject_limits, device_limits : LimitLayer or mapping, optional
+        Tightenings for the safety gate.
+    clock : Clock, optional
+        The host's time.
+    session_id : str, optional
+        Hexadecimal digits; random by default.
+    opener : callable, optional
+        How the journal opens its file.
+
+    Examples
+    --------
+    >>> with Session(stimulator, program, leads, folder) as session:  # doctest: +SKIP
+    ...     session.measure()
+    ...     session.check()
+    ...     session.approve({"SAF-...": "reason"})
+    ...     session.load()
+    ...     session.start()
+    ...     session.run_for(10.0)
+    ...     session.soft_stop()
+    ...     print(session.finish().agrees)
+    """
+
+    def __init__(
+        self,
+        stimulator: Stimulator,
+        program: Program,
+        leads: Sequence[Lead],
+        folder: Path,
+        *,
+        slot: int = 0,
+        subject_limits: LayerLike = None,
+        device_limits: LayerLike = None,
+        clock: Clock | None = None,
+        session_id: str | None = None,
+        opener: Opener = open_durable,
+    ) -> None:
+        super().__init__(stimulator, clock or SystemClock())
+        self._stage = Stage.CLOSED
+        self.verdict: Verdict | None = None
+        self.impedances: Impedances | None = None
+        self.approved: ApprovedProgram | None = None
+        self.schedule: Schedule | None = None
+        self.started: Started | None = None
+        self._program = program
+        self._leads = tuple(leads)
+        self._folder = folder
+        self._slot = slot
+        self._subject_limits = subject_limits
+        self._device_limits = device_limits
+        self._session_id = session_id or new_session_id()
+        self._opener = opener
+        self._guard: AmplitudeGuard | None = None
+        self._levels: list[list[int]] = []
+        self._before: LifeCounters | None = None
+
+    # Opening and closing.
+
+    def open(self) -> DeviceStatus:
+        """Look for unfinished doses, begin the journal, and read the device.
+
+        Raises
+        ------
+        SessionError
+            Code ``session-in-flight`` where an earlier start is not accounted for.
+        JournalError, TransportError, CommandTimeout
+        """
+        self._need(Stage.CLOSED)
+        unsettled = recovery.in_flight(self._folder)
+        if unsettled:
+            raise SessionError(
+                f"{len(unsettled)} earlier start was announced and never accounted for "
+                f"(device {unsettled[0].serial_number}, {unsettled[0].announced_at})",
+                remedy="Settle it with the device's counters, or by a decision with a reason, first.",
+                code="session-in-flight",
+            )
+        self._journal = Journal.create(
+            self._folder,
+            self._session_id,
+            monotonic_ns=self._clock.monotonic_ns,
+            wall_text=self._clock.wall_text,
+            opener=self._opener,
+        )
+        try:
+            return self._identify()
+        except BaseException:
+            self._journal.close()
+            self._journal = None
+            raise
+
+    def close(self) -> None:
+        """End the session; output that may be on is stopped first. Idempotent."""
+        if self._journal is None:
+            return
+        try:
+            if self._maybe_on:
+                self._stop_for_sure()
+            if self._journal.failure is None:
+                self._record("closed", {"stage": self.stage.value}, durable=True)
+        finally:
+            self._journal.close()
+            self._journal = None
+            self._stage = Stage.CLOSED
+
+    def __enter__(self) -> Session:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and self._maybe_on:
+            self._stop_for_sure()
+        self.close()
+
+    @property
+    def stage(self) -> Stage:
+        """How far the session has come; a lost link stays lost."""
+        return Stage.LOST if self.link_lost and self._stage is not Stage.CLOSED else self._stage
+
+    @property
+    def journal_path(self) -> Path:
+        """File of this session's journal."""
+        return self._folder / f"{self._session_id}.journal.jsonl"
+
+    # The way to a start, step by step.
+
+    def measure(self) -> Impedances:
+        """Measure every contact of the leads with the device's own gated program."""
+        self._need(Stage.IDENTIFIED, Stage.MEASURED, Stage.CHECKED)
+        contacts = self._contacts()
+        count = self._prepare_start("impedance", b"", {"contacts": contacts})
+        future = self._stimulator.measure_impedances(contacts, count)
+        measured = self._outcome_of_start(future)
+        self._maybe_on = False
+        self.impedances = measured
+        self._record(
+            "measured",
+            {
+                "contacts": [
+                    {
+                        "contact": one.contact,
+                        "series_ohm": one.series_ohm,
+                        "late_ohm": one.late_ohm,
+                        "status": one.status,
+                    }
+                    for one in measured.contacts.values()
+                ]
+            },
+            durable=True,
+        )
+        self._stage = Stage.MEASURED
+        return measured
+
+    def check(self, ranges: Sequence[AmplitudeRange] | None = None) -> Verdict:
+        """Compile on the device's grid and judge with the measured impedances."""
+        self._need(Stage.MEASURED, Stage.CHECKED, Stage.APPROVED)
+        check_contacts(self._program, self._leads)
+        capabilities = self._stimulator.capabilities
+        self.schedule = compile_program(self._program, capabilities.grid, contact_map(self._leads))
+        self.verdict = check(
+            self.schedule,
+            self._leads,
+            capabilities,
+            impedances=self.impedances,
+            ranges=ranges,
+            subject_limits=self._subject_limits,
+            device_limits=self._device_limits,
+            at_run=True,
+        )
+        self._record(
+            "checked",
+            {
+                "severity": self.verdict.severity.name.lower(),
+                "refused": sorted({one.code for one in self.verdict.refused}),
+                "warnings": list(self.verdict.to_acknowledge),
+                "limits_sha256": self.verdict.limits_sha256.hex(),
+            },
+        )
+        self._stage = Stage.CHECKED
+        return self.verdict
+
+    def approve(self, acknowledged: Mapping[str, str] | None = None) -> ApprovedProgram:
+        """Accept the verdict's warnings, each with its reason.
+
+        Raises
+        ------
+        SafetyError
+            Where a rule refuses, or a warning has no reason.
+        """
+        self._need(Stage.CHECKED)
+        assert self.verdict is not None
+        self.approved = approve(self.verdict, acknowledged)
+        self._record(
+            "approved",
+            {
+                "image_sha256": self.approved.image_sha256.hex(),
+                "approval_sha256": self.approved.approval_sha256.hex(),
+                "acknowledged": dict(self.approved.acknowledged),
+                "ranges": [
+                    {"area": r.area, "min_na": r.min_na, "max_na": r.max_na, "step_na": r.step_na}
+                    for r in self.approved.ranges
+                ],
+            },
+            durable=True,
+        )
+        self._stage = Stage.APPROVED
+        return self.approved
+
+    def load(self) -> None:
+        """Load the approved program; the device's own digest must be the host's.
+
+        Raises
+        ------
+        ProtocolError
+            Code ``digest-mismatch``.
+        """
+        self._need(Stage.APPROVED)
+        assert self.approved is not None
+        digest = self._await(self._stimulator.load(self.approved, self._slot))
+        if digest != self.approved.image_sha256:
+            raise ProtocolError(
+                f"the digest in the device, {digest.hex()[:12]}, is not that of the program",
+                remedy="Load again; if it happens again, do not use this device.",
+                code="digest-mismatch",
+            )
+        self._record("loaded", {"slot": self._slot, "image_sha256": digest.hex()}, durable=True)
+        self._stage = Stage.LOADED
+
+    def start(self) -> Started:
+        """Arm and fire. The start is on the disk before it is sent.
+
+        Raises
+        ------
+        DeliveryUncertain
+            Where it is not known whether output began; the device is told to stop.
+        """
+        self._need(Stage.LOADED)
+        approved = self.approved
+        assert approved is not None
+        approved.verify()
+        self._before = self._await(self._stimulator.counters())
+        self._wait_until_supervised()
+        armed = self._await(self._stimulator.arm(approved, self._slot))
+        amplitudes = tuple(area.amplitude_na for area in approved.image.areas)
+        self._guard = AmplitudeGuard(approved.ranges, amplitudes)
+        self._levels = [[level] for level in amplitudes]
+        self._declined_tick = None
+        self.live = None
+        self.stop_cause = StopCause.NONE
+        if armed.dose_count != self._before.dose_count:
+            raise SessionError(
+                f"the device counted {armed.dose_count} doses when armed, {self._before.dose_count} before",
+                remedy="Another host uses the device; begin again.",
+                code="session-dose-count",
+            )
+        self._announce("stimulation", armed.dose_count, approved.image_sha256.hex(), {"slot": self._slot})
+        self._stage = Stage.DELIVERING
+        started = self._outcome_of_start(self._stimulator.fire(armed))
+        self.started = started
+        self._record(
+            "started", {"dose_number": started.dose_number, "start_tick": started.start_tick}, durable=True
+        )
+        return started
+
+    # While output is on.
+
+    def watch(self, timeout: float = SLICE_S) -> list[Happening]:
+        """Serve the session for at most ``timeout`` [s] and return what happened.
+
+        Whoever shows the session to a person calls this again and again: each call is the sign of
+        life without which output ends within half a second after one second.
+        """
+        self._need_open()
+        self._alive()
+        self._stimulator.wait(min(timeout, SLICE_S))
+        self._take_in()
+        seen, self._seen = self._seen, []
+        return seen
+
+    def run_for(self, seconds: float) -> None:
+        """Watch until the time is over or output has ended, whichever is first."""
+        end_ns = self._clock.monotonic_ns() + round(seconds * 1_000_000_000)
+        while self.delivering and (left := end_ns - self._clock.monotonic_ns()) > 0:
+            self.watch(min(left / 1_000_000_000, SLICE_S))
+
+    @property
+    def delivering(self) -> bool:
+        """Whether output may be on, as far as is known."""
+        return self._stage is Stage.DELIVERING and self._maybe_on
+
+    def amplitude(self, area: int) -> int:
+        """Present amplitude of an area of the dose under way [nA]."""
+        return self._amplitudes().level(area)
+
+    def step_up(self, area: int) -> int:
+        """Raise an area by one step of its approved range; return the amplitude set [nA]."""
+        return self.set_amplitude(area, self._amplitudes().next_up(area))
+
+    def step_down(self, area: int) -> int:
+        """Lower an area by one step; return the amplitude set [nA]."""
+        return self.set_amplitude(area, self._amplitudes().next_down(area))
+
+    def set_amplitude(self, area: int, to_na: int) -> int:
+        """Change an area's amplitude: judged here, on record, then sent.
+
+        Raises
+        ------
+        SafetyError
+            Outside the approved range.
+        SessionError
+            More than one step upward, too fast, or no dose under way.
+        DeliveryUncertain
+            Where it is not known what the device did.
+        """
+        guard = self._amplitudes()
+        started = self.started
+        if started is None or not self.delivering:
+            raise SessionError("there is no dose under way", code="session-order")
+        from_na = guard.level(area)
+        now_ns = self._clock.monotonic_ns()
+        guard.judge(area, to_na, now_ns)
+        if to_na == from_na:
+            return from_na
+        change = {"area": area, "from_na": from_na, "to_na": to_na}
+        self._record("amplitude_intended", change, durable=True)
+        guard.sending(area, to_na, now_ns)
+        self._levels[area].append(to_na)
+        try:
+            told = self._await(self._stimulator.set_amplitude(started.dose_number, area, from_na, to_na))
+        except NeurostimError as error:
+            self._record("amplitude_failed", {**change, "error": error.code}, durable=True)
+            if isinstance(error, (DeliveryUncertain, ProtocolError)):
+                self._stop_for_sure()
+            raise
+        guard.done(area, told)
+        self._record("amplitude_set", {"area": area, "amplitude_na": told}, durable=True)
+        return told
+
+    # Ending.
+
+    def soft_stop(self) -> None:
+        """Ramp down and wait for silence; an unanswered soft stop becomes a stop."""
+        self._need_open()
+        self._note("soft_stop_asked")
+        try:
+            answer = self._await(self._stimulator.soft_stop())
+        except CommandTimeout:
+            self._stop_for_sure()
+            return
+        self._declined_tick = answer.at_tick
+        end_ns = self._clock.monotonic_ns() + round(RAMP_SECONDS * 1_000_000_000)
+        while self._maybe_on and not self.link_lost:
+            if self._clock.monotonic_ns() >= end_ns:
+                self._stop_for_sure()
+                return
+            self.watch(SLICE_S)
+
+    def stop(self, *, emergency: bool = False) -> StopConfirmation:
+        """Stop at once; the stop is sent first and recorded afterwards.
+
+        Raises
+        ------
+        DeliveryUncertain
+            Code ``stop-not-confirmed``: pull the lead cable.
+        """
+        confirmation = self._stimulator.stop(emergency=emergency).result(STOP_SECONDS)
+        self._declined_tick = self._declined_tick or confirmation.at_tick
+        self._maybe_on = False
+        self.state, self.stop_cause = confirmation.state, confirmation.stop_cause
+        self._note(
+            "stop_confirmed",
+            {
+                "state": confirmation.state.name,
+                "stop_cause": confirmation.stop_cause.name,
+                "took_ns": confirmation.took_ns,
+                "escalated": confirmation.escalated,
+            },
+        )
+        return confirmation
+
+    def clear(self, stop_cause: StopCause, fault: FaultCode = FaultCode.NONE) -> None:
+        """Release the latch of a stop or fault, named by the person who has seen it."""
+        self._need_open()
+        if self.delivering:
+            raise SessionError("output may be on", remedy="Stop first.", code="session-order")
+        self._await(self._stimulator.clear(stop_cause, fault))
+        self._record("cleared", {"stop_cause": stop_cause.name, "fault": fault.name}, durable=True)
+
+    def reconnect(self) -> DeviceStatus:
+        """Connect again after a lost link: read, stop what is on, never resume."""
+        self._need(Stage.LOST)
+        self._stimulator.reopen()
+        status = self._await(self._stimulator.status())
+        self.state, self.stop_cause = status.state, status.stop_cause
+        self._note("reconnected", {"state": status.state.name, "output_on": status.output_on})
+        if status.output_on:
+            self._stop_for_sure()
+        else:
+            self._maybe_on = False
+        return status
+
+    def finish(self) -> Reconciliation:
+        """Compare what the device counted with the journal and the schedule.
+
+        Raises
+        ------
+        SessionError
+            Code ``session-order`` while output may be on.
+        """
+        self._need(Stage.DELIVERING, Stage.LOST)
+        started, approved, before = self.started, self.approved, self._before
+        if started is None or approved is None or before is None:
+            raise SessionError("no dose was started", code="session-order")
+        status = self._await(self._stimulator.status())
+        if status.output_on:
+            raise SessionError("output is still on", remedy="Stop first.", code="session-order")
+        self.state, self.stop_cause = status.state, status.stop_cause
+        self._maybe_on = False
+        dose = self._await(self._stimulator.dose(started.dose_number))
+        after = self._await(self._stimulator.counters())
+        delivered = Delivered(
+            image=approved.image,
+            image_sha256=approved.image_sha256,
+            dose_number=started.dose_number,
+            start_tick=started.start_tick,
+            levels=self._levels,
+            declined_tick=self._declined_tick,
+        )
+        found = reconcile(delivered, dose, before, after)
+        self._record("reconciled", {"stop_cause": dose.stop_cause.name, **found.as_dict()}, durable=True)
+        self.started = None
+        if self._stage is Stage.DELIVERING:
+            self._stage = Stage.LOADED
+        return found
+
+    # Steps inside.
+
+    def _identify(self) -> DeviceStatus:
+        identity, capabilities = self._stimulator.identity, self._stimulator.capabilities
+        status = self._await(self._stimulator.status())
+        self.state, self.stop_cause = status.state, status.stop_cause
+        self._record(
+            "device",
+            {
+                "model": identity.model,
+                "serial_number": identity.serial_number,
+                "firmware": identity.firmware,
+                "profile": identity.profile,
+                "tick_ns": capabilities.grid.tick_ns,
+                "step_na": capabilities.grid.step_na,
+                "boot_count": status.boot_count,
+                "dose_count": status.dose_count,
+                "state": status.state.name,
+                "role": self._stimulator.role.name,
+            },
+            durable=True,
+        )
+        self._record(
+            "program", {"name": self._program.name, "leads": [lead.id for lead in self._leads]}, durable=True
+        )
+        self._stage = Stage.IDENTIFIED
+        return status
+
+    def _contacts(self) -> list[int]:
+        ports = self._stimulator.capabilities.ports
+        present = {port.first_contact + offset for port in ports for offset in range(port.contact_count)}
+        if any(port.has_return for port in ports):
+            present.add(RETURN_INDEX)
+        wanted = sorted(set(contact_map(self._leads).values()))
+        missing = [contact for contact in wanted if contact not in present]
+        if missing:
+            raise ConfigError(
+                f"the leads need the contacts {missing}, which this device has not",
+                allowed=f"{len(present)} contacts",
+                code="lead-contacts",
+            )
+        return wanted
+
+    def _prepare_start(self, kind: str, image_sha256: bytes, more: Mapping[str, Json]) -> int:
+        self._wait_until_supervised()
+        status = self._await(self._stimulator.status())
+        self._announce(kind, status.dose_count, image_sha256.hex(), more)
+        return status.dose_count
+
+    def _announce(self, kind: str, dose_count: int, image_sha256: str, more: Mapping[str, Json]) -> None:
+        """Write, durably, what is about to be started; only then may it be sent."""
+        self._record(
+            recovery.INTENDED,
+            {
+                "kind": kind,
+                "expected_dose_count": dose_count,
+                "boot_count": self._stimulator.identity.boot_count,
+                "image_sha256": image_sha256,
+                **more,
+            },
+            durable=True,
+        )
+        self._awaited_dose = dose_count + 1
+        self._maybe_on = True
+
+    def _outcome_of_start(self, future: CommandFuture[T]) -> T:
+        """Wait for a start; where it fails, let the device's dose count tell whether it began."""
+        try:
+            return self._await(future)
+        except JournalError:
+            raise
+        except NeurostimError as error:
+            self._note("start_error", {"error": error.code, "text": error.message})
+            try:
+                self._settle_failed_start()
+            except JournalError:
+                raise
+            except NeurostimError as second:
+                # The start stays announced and unsettled on record, which blocks the next one.
+                error.add_note(f"what became of it could not be read: {second}")
+            raise
+
+    def _settle_failed_start(self) -> None:
+        status = self._await(self._stimulator.status())
+        if status.output_on or self._stimulator.uncertain is not None:
+            self._stop_for_sure()
+            status = self._await(self._stimulator.status())
+        if status.output_on:
+            return
+        if status.dose_count < self._awaited_dose:
+            self._record("start_failed", {"dose_count": status.dose_count}, durable=True)
+        else:
+            dose = self._await(self._stimulator.dose(self._awaited_dose))
+            evidence = recovery.dose_evidence(dose)
+            self._record(
+                "resolved",
+                {"by": "device", "delivered": True, "text": "the start had happened", "evidence": evidence},
+                durable=True,
+            )
+        self._maybe_on = False
+        if self._stage is Stage.DELIVERING:
+            self._stage = Stage.LOADED
+
+    def _wait_until_supervised(self) -> None:
+        if self._stimulator.role is not Role.CONTROL:
+            raise SessionError(
+                "this host may only read and stop", remedy="Take control deliberately.", code="session-role"
+            )
+        end_ns = self._clock.monotonic_ns() + SUPERVISED_NS
+        while True:
+            self._alive()
+            if self._stimulator.supervised:
+                return
+            if self._clock.monotonic_ns() >= end_ns:
+                raise CommandTimeout(
+                    "the device does not take the heartbeat of this host",
+                    remedy="Check the link; nothing was started.",
+                    code="not-supervised",
+                )
+            self._stimulator.wait(SLICE_S / 5)
+            self._take_in()
+
+    def _amplitudes(self) -> AmplitudeGuard:
+        if self._guard is None:
+            raise SessionError("there is no dose under way", code="session-order")
+        return self._guard
+
+    def _need(self, *stages: Stage) -> None:
+        if self.stage not in stages:
+            wanted = " or ".join(stage.value for stage in stages)
+            raise SessionError(
+                f"the session is {self.stage.value}", allowed=f"only when {wanted}", code="session-order"
+            )
