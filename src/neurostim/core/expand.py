@@ -63,11 +63,13 @@ class EventBlock:
 class Expander:
     """Expands one schedule; holds the scratch memory that blocks share."""
 
-    def __init__(self, schedule: Schedule, placer: Placer) -> None:
+    def __init__(self, schedule: Schedule, placer: Placer, *, reuse: bool = False) -> None:
         self._tables = schedule.tables
         self._timings = schedule.timings
         self._placer = placer
         self._rows = [_rows_per_unit(schedule, area) for area in range(len(self._timings))]
+        self._reuse = reuse
+        self._buffer = EventBlock.empty(0)
         self._cut = np.empty((2, 0), dtype=np.int64)
         passive = [timing.area.recharge.is_passive for timing in self._timings]
         guard = schedule.image.grid.guard_ticks
@@ -113,7 +115,7 @@ class Expander:
     def _range(self, low: int, high: int) -> EventBlock:
         placed = self._placer.place(low - self._back, high + self._ahead)
         capacity = self._capacity(placed)
-        rows = EventBlock.empty(capacity)
+        rows = self._memory(capacity)
         bounds = [0]
         at = 0
         for index in range(len(self._timings)):
@@ -147,6 +149,13 @@ class Expander:
         order = np.empty(at, dtype=np.int64)
         merge_order(rows.start_ns, rows.contact, rows.kind, np.array(bounds, dtype=np.int64), order)
         return rows.take(order)
+
+    def _memory(self, rows: int) -> EventBlock:
+        if not self._reuse:
+            return EventBlock.empty(rows)
+        if len(self._buffer) < rows:
+            self._buffer = EventBlock.empty(rows)
+        return self._buffer
 
     def _capacity(self, placed: Placed) -> int:
         units = [int(count) for count in placed.counts[:, 0]]

@@ -6,11 +6,11 @@ envelope) is computed from the program at that place; hour 23 costs what second 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neurostim.core.bounds import HORIZON_NS
 from neurostim.core.errors import ConfigError, Problem
@@ -21,10 +21,13 @@ from neurostim.core.timing import AreaTiming
 from neurostim.core.validate import image_problems
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from neurostim.core.dose import Dose, UnitTotals
     from neurostim.core.expand import EventBlock
     from neurostim.core.placement import Interleave, Placer
     from neurostim.core.profile import WindowProfile
+    from neurostim.core.render import Renderer
     from neurostim.core.tables import Tables
 
 
@@ -122,7 +125,7 @@ class Schedule:
         return contact_currents(one.amplitude_na, factor, one.shares, self.image.grid.step_na, one.ratio)
 
     def events(
-        self, start_ns: int = 0, duration_ns: int | None = None, block: int = 65536
+        self, start_ns: int = 0, duration_ns: int | None = None, block: int = 65536, *, reuse: bool = False
     ) -> Iterator[EventBlock]:
         """Rows of the event table whose start lies in [start, start + duration), lazily and in order.
 
@@ -134,11 +137,13 @@ class Schedule:
             For this long [ns]; to the end of the program by default, or for ever.
         block : int
             Most rows in a block.
+        reuse : bool
+            Whether blocks may share memory: each is then valid only until the next is asked for.
 
         Yields
         ------
         EventBlock
-            Fresh arrays, at least one row.
+            At least one row.
         """
         if start_ns < 0 or (duration_ns is not None and duration_ns < 0) or block < 1:
             raise ConfigError(
@@ -152,7 +157,82 @@ class Schedule:
         end = HORIZON_NS if duration_ns is None else min(start_ns + duration_ns, HORIZON_NS)
         if self.duration_ns is not None:
             end = min(end, self.duration_ns + PASSIVE_LIMIT_NS + self.image.grid.tick_ns)
-        return Expander(self, self._placer()).blocks(start_ns, end, block)
+        return Expander(self, self._placer(), reuse=reuse).blocks(start_ns, end, block)
+
+    def render(
+        self,
+        start_ns: int,
+        samples: int,
+        rate_hz: int | Fraction,
+        contacts: Sequence[int] | None = None,
+        dtype: npt.DTypeLike = "int16",
+        out: npt.NDArray[Any] | None = None,
+        *,
+        unit_na: int | None = None,
+    ) -> npt.NDArray[Any]:
+        """Dense samples of chosen contacts.
+
+        Parameters
+        ----------
+        start_ns : int
+            The first sample is the first of the grid ``n / rate_hz`` at or after this time [ns].
+        samples : int
+            Samples a contact.
+        rate_hz : int or Fraction
+            Samples a second, exact.
+        contacts : sequence of int, optional
+            Device contacts; all the program uses by default.
+        dtype : numpy dtype
+            int16, in counts of ``unit_na``, or float32, in mA.
+        out : array [contacts, samples], optional
+            Written in place where given.
+        unit_na : int, optional
+            One count of int16 [nA]; the device's amplitude step by default.
+
+        Returns
+        -------
+        array [contacts, samples]
+            ``out``, or a new array.
+
+        Notes
+        -----
+        A pulse starts in the sample its onset falls in, and each phase is a whole number of samples,
+        so rendered pulses stay balanced. Where areas are less than a sample apart their samples add.
+        """
+        renderer = self.renderer(rate_hz, contacts, dtype, unit_na=unit_na)
+        shape = (len(renderer.contacts), samples)
+        if start_ns < 0 or samples < 0:
+            raise ConfigError(f"found start {start_ns} ns, {samples} samples", allowed="from 0", code="range")
+        if out is None:
+            out = renderer.buffer(samples)
+        if out.shape != shape or out.dtype != renderer.dtype:
+            raise ConfigError(
+                f"found a buffer {out.shape} of {out.dtype}",
+                allowed=f"{shape} of {renderer.dtype}",
+                code="buffer",
+            )
+        renderer.render(renderer.first_sample(start_ns), out)
+        return out
+
+    def renderer(
+        self,
+        rate_hz: int | Fraction,
+        contacts: Sequence[int] | None = None,
+        dtype: npt.DTypeLike = "int16",
+        *,
+        unit_na: int | None = None,
+    ) -> Renderer:
+        """A renderer that keeps its scratch memory, for block after block; see `render`."""
+        from neurostim.core.render import Renderer
+
+        return Renderer(
+            self,
+            self._placer(),
+            rate_hz=rate_hz,
+            contacts=self.contacts if contacts is None else contacts,
+            dtype=dtype,
+            unit_na=self.image.grid.step_na if unit_na is None else unit_na,
+        )
 
     def dose(self, duration_ns: int | None = None) -> Dose:
         """Exact charge of every unit whose nominal onset lies before ``duration_ns``.

@@ -112,6 +112,19 @@ class AreaTiming:
         return self.interval // 4
 
     @property
+    def least_spacing(self) -> int:
+        """The least ticks from any pulse of the area to its next, window to window included."""
+        last = self.pulse_onset(self.pulses - 1)
+        spacing = self.interval - last
+        if self.pulses > 1:
+            spacing = min(spacing, int(self.burst_period))
+        for length, distance in self.window_kinds() if self.cycle_ns else ():
+            units = self.units_fitting(length)
+            if distance is not None and units:
+                spacing = min(spacing, distance - self.onset(units - 1) - last)
+        return spacing
+
+    @property
     def passive_limit(self) -> int:
         """The longest passive stretch after a pulse [ticks]."""
         return PASSIVE_LIMIT_NS // self.tick_ns
