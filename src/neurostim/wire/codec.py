@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from neurostim.core.errors import ProtocolError
-from neurostim.wire.frame import Frame, FrameError, FrameFault, encode_frame
+from neurostim.wire.frame import Frame, FrameError, FrameFault, encode_line
 from neurostim.wire.layout import Kind, Message, Request
 from neurostim.wire.messages import EmergencyStop, ErrorCode, Stop, decode_message
 
@@ -31,8 +31,15 @@ def pack(message: Message, *, session: int, sequence: int, command_id: int, leas
     lease_us : int
         From a host the device clock last heard, from a device its clock now [us].
     """
-    frame = Frame(message.TYPE, message.KIND, session, sequence, command_id, lease_us, message.encode())
-    return encode_frame(frame)
+    return encode_line(
+        message.TYPE,
+        message.KIND,
+        message.encode(),
+        session=session,
+        sequence=sequence,
+        command_id=command_id,
+        lease_us=lease_us,
+    )
 
 
 def unpack(frame: Frame) -> Message:

@@ -258,7 +258,18 @@ class Layout:
     ``size`` is the length of the fixed part [bytes]; ``tail`` what follows it, if anything.
     """
 
-    __slots__ = ("_names", "_packing", "_reading", "_struct", "fields", "place", "size", "tail")
+    __slots__ = (
+        "_bounds",
+        "_names",
+        "_others",
+        "_packing",
+        "_reading",
+        "_struct",
+        "fields",
+        "place",
+        "size",
+        "tail",
+    )
 
     def __init__(self, place: str, *fields: Field, tail: Tail | None = None) -> None:
         self.place = place
@@ -273,6 +284,13 @@ class Layout:
         self._reading: Final = [
             (index, field) for index, field in enumerate(fields) if type(field).read is not Field.read
         ]
+        # Bounds of integers are judged inline: they are most of what a message holds.
+        self._bounds: Final = [
+            (index, field.low, field.high) for index, field in enumerate(fields) if isinstance(field, Whole)
+        ]
+        self._others: Final = [
+            (index, field.accepts) for index, field in enumerate(fields) if not isinstance(field, Whole)
+        ]
         self._names = _getter([field.name for field in fields])
 
     def check(self, record: object) -> None:
@@ -283,9 +301,14 @@ class Layout:
         ProtocolError
             With the code ``bad-content``.
         """
-        for field, value in zip(self.fields, self._names(record), strict=True):
-            if not field.accepts(value):
-                raise self._refuse(field, value)
+        values = self._names(record)
+        for index, low, high in self._bounds:
+            value = values[index]
+            if type(value) is not int or value < low or value > high:
+                raise self._refuse(self.fields[index], value)
+        for index, accepts in self._others:
+            if not accepts(values[index]):
+                raise self._refuse(self.fields[index], values[index])
         if self.tail is not None:
             value = getattr(record, self.tail.name)
             if not self.tail.accepts(value):

@@ -104,27 +104,40 @@ def encode_frame(frame: Frame) -> bytes:
     ProtocolError
         Where a header value does not fit its field, or the payload is too long.
     """
-    if len(frame.payload) > MAX_PAYLOAD_BYTES:
+    return encode_line(
+        frame.type,
+        frame.kind,
+        frame.payload,
+        session=frame.session,
+        sequence=frame.sequence,
+        command_id=frame.command_id,
+        lease_us=frame.lease_us,
+    )
+
+
+def encode_line(
+    message_type: int,
+    kind: Kind,
+    payload: bytes,
+    *,
+    session: int,
+    sequence: int,
+    command_id: int,
+    lease_us: int,
+) -> bytes:
+    """Bytes of a frame whose parts are given one by one; see `Frame` and `encode_frame`."""
+    length = len(payload)
+    if length > MAX_PAYLOAD_BYTES:
         raise ProtocolError(
-            f"payload of {len(frame.payload)} bytes", allowed=f"0..{MAX_PAYLOAD_BYTES}", code="bad-length"
+            f"payload of {length} bytes", allowed=f"0..{MAX_PAYLOAD_BYTES}", code="bad-length"
         )
-    if not 0 < frame.type < 0x80:
-        raise ProtocolError(f"message type {frame.type}", allowed="1..127", code="bad-header")
+    if not 0 < message_type < 0x80:
+        raise ProtocolError(f"message type {message_type}", allowed="1..127", code="bad-header")
     try:
-        head = _HEADER.pack(
-            VERSION,
-            frame.type,
-            frame.kind,
-            0,
-            frame.session,
-            frame.sequence,
-            frame.command_id,
-            frame.lease_us,
-            len(frame.payload),
-        )
+        head = _HEADER.pack(VERSION, message_type, kind, 0, session, sequence, command_id, lease_us, length)
     except struct.error as error:
         raise ProtocolError(f"frame header: {error}", code="bad-header") from error
-    body = head + frame.payload
+    body = head + payload
     return b"\0" + cobs.encode(body + _CRC.pack(zlib.crc32(body))) + b"\0"
 
 
