@@ -165,7 +165,7 @@ def _model(name: str) -> Area:
 def _shares(text: str | None, chosen: Lead | None) -> tuple[Share, ...] | None:
     if text is None:
         return None if chosen is None else _bipole(chosen)
-    shares = []
+    shares: dict[str, Share] = {}
     for part in text.split(","):
         label, equals, share = (piece.strip() for piece in part.partition("="))
         if not equals:
@@ -174,8 +174,13 @@ def _shares(text: str | None, chosen: Lead | None) -> tuple[Share, ...] | None:
                 allowed='contacts such as "3 = -100 %, 5 = +100 %"',
                 code="contacts",
             )
-        shares.append(Share(read_label(label), read_share(share)))
-    return tuple(sorted(shares, key=lambda one: contact_key(one.contact)))
+        contact = read_label(label)
+        if contact in shares:
+            raise ConfigError(
+                f"found the contact {contact} a second time", allowed="each contact once", code="contacts"
+            )
+        shares[contact] = Share(contact, read_share(share))
+    return tuple(sorted(shares.values(), key=lambda one: contact_key(one.contact)))
 
 
 def _bipole(chosen: Lead) -> tuple[Share, ...]:
