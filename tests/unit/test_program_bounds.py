@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from neurostim.core import program_bounds as bounds
+from neurostim.core.errors import ConfigError
 from neurostim.core.program_bounds import PRODUCTS, QUANTITY_BOUNDS, Bound, Holder
 from neurostim.core.program_file import parse_program
 from neurostim.core.units import parse_quantity
-from support.programs import VALID, swap, the_problem
+from support.programs import VALID, problems, swap, the_problem
 
 # Written from the format document, not from the code: field, lowest, highest, just below, just above.
 DOCUMENTED = {
@@ -57,14 +60,8 @@ def test_both_ends_of_a_bound_are_allowed(field):
 def test_one_step_past_a_bound_is_refused_with_the_bound(field):
     bound, _, _, below, above = DOCUMENTED[field]
     for text in filter(None, (below, above)):
-        lines = [line for line in _problems_of(put(field, text)) if bound.text in line]
+        lines = [line for line in problems(put(field, text)) if bound.text in line]
         assert lines, text
-
-
-def _problems_of(text: str) -> list[str]:
-    from support.programs import problems
-
-    return problems(text)
 
 
 def test_a_rate_has_at_most_three_decimals_in_hertz():
@@ -122,3 +119,22 @@ def test_the_products_are_those_of_the_documented_bounds():
 
 def test_the_file_of_the_tests_is_valid():
     parse_program(VALID)
+
+
+def test_the_format_page_has_the_bounds_and_an_example_that_reads():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "program-format.md").read_text(encoding="utf-8")
+    example = page.split("```toml\n")[1].split("```")[0]
+    assert parse_program(example).areas[0].train.burst is not None
+    rows = dict(line.strip("| ").split(" | ")[:2] for line in page.splitlines() if line.count(" | ") == 1)
+    assert rows["width"] == bounds.WIDTH.text
+    assert rows["interval"] == bounds.INTERVAL.text
+    assert rows["rate"].startswith(bounds.RATE_BOUND.text)
+    assert rows["percent of a mark"].startswith(bounds.MARK_PERCENT.text)
+    assert rows["pulses in a burst"] == f"{bounds.BURST_PULSES.low} to {bounds.BURST_PULSES.high}"
+
+
+def test_the_message_of_a_bad_file_points_to_a_page_that_is_there():
+    with pytest.raises(ConfigError) as caught:
+        parse_program("")
+    (page,) = re.findall(r"docs/\S+\.md", caught.value.remedy)
+    assert (Path(__file__).resolve().parents[2] / page).is_file()

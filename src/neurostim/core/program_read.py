@@ -46,7 +46,7 @@ from neurostim.core.program_syntax import Document, read_document
 from neurostim.core.program_values import did_you_mean, is_reserved, show
 from neurostim.core.units import NS_PER_S
 
-_REMEDY: Final = "Correct the places below; the format is described in docs/reference/program-format.md."
+_REMEDY: Final = "Correct the places below; the format is described in docs/program-format.md."
 
 
 def load_program(path: str | os.PathLike[str]) -> Program:
