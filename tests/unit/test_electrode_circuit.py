@@ -265,6 +265,23 @@ def test_20_us_of_shorting_recovers_about_one_percent() -> None:
     assert 1 - after.end_uv[1] / start[1] == pytest.approx(0.0108, abs=0.0002)
 
 
+def test_a_run_of_many_phases_far_beyond_the_time_constants_equals_single_steps() -> None:
+    circuit = Circuit(MIXED[2:4], 250)  # the faster leak has 2.5 ms
+    phases = [
+        Phase(duration, {0: current, 1: -current})
+        for duration, current in [(40_000, 1e6), (60_000, -7e5), (30_000_000, 0.0), (100_000, 2e6)] * 100
+    ]
+    found = run(circuit, Phases.of(2, phases), [1e5, -3e5])
+    state = np.array([1e5, -3e5])
+    charge, low = np.zeros(2), state
+    for phase in phases:
+        step = circuit.advance(state, phase.duration_ns, [phase.currents[0], phase.currents[1]])
+        state, charge, low = step.potential_uv, charge + step.charge_ac, np.minimum(low, step.potential_uv)
+    assert found.end_uv == pytest.approx(state, rel=1e-9)
+    assert found.charge_ac == pytest.approx(charge, rel=1e-9)
+    assert found.extremes.potential_low_uv == pytest.approx(low, rel=1e-9)
+
+
 def test_the_steady_state_comes_back_to_itself() -> None:
     circuit = Circuit(MIXED[:2], 400)
     burst = Phases.of(2, _burstdr())

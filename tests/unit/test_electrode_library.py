@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,18 @@ PINNED_DIGEST = "3e2b091694937344c357495449b6d25d30a2d28b73ab1b92721ba91a6ae0bbc
 
 def test_the_library_is_the_reviewed_one() -> None:
     assert library.library_digest() == PINNED_DIGEST
+
+
+def test_the_digest_does_not_depend_on_the_line_ends_of_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "leads.toml"
+    text = library.LIBRARY_FILE.read_bytes()
+    copy.write_bytes(text.replace(b"\n", b"\r\n"))
+    monkeypatch.setattr(library, "LIBRARY_FILE", copy)
+    assert library.library_digest() == PINNED_DIGEST
+    copy.write_bytes(text.replace(b"12252211", b"12252212", 1))
+    assert library.library_digest() != PINNED_DIGEST
 
 
 @pytest.mark.parametrize(
@@ -236,6 +249,8 @@ def test_a_contact_outside_the_lead_is_refused_by_number() -> None:
         ('grade = "B"', 'grade = "D"', "lead.octrode.grade"),
         ('grade = "B"', "", "lead.octrode.grade"),
         ('grade = "B"', 'grade = "B"\ncolour = "red"', "lead.octrode.colour"),
+        ("series_ohm = 300", "series_ohm = true", "lead.octrode.circuit.series_ohm"),
+        ("x_um = -2500", "x_um = 2500", "lead.paddle-5-6-5.columns"),
         ("low_nf = 2450", "low_nf = 4000", "lead.octrode.circuit.double_layer_nf"),
         ("faradaic_ohm = 8162000", "faradaic_ohm = inf", "lead.octrode.circuit.faradaic_ohm"),
         ("low_ohm = 816200", "low_ohm = 8162001", "lead.octrode.circuit.faradaic_low_ohm"),
