@@ -53,7 +53,7 @@ MESSAGES: list[tuple[Message, str, tuple[object, ...]]] = [
         "<QQBQQIHIQB" + "BIQQI" * 2,
         (10**9, 10**9, 4, 3, 10**9, 250_000, 990, 0, 0, 2, *DOSE, *DOSE),
     ),
-    (LoadChunk(0, 192, bytes(range(64, 256))), "<BHH192s", (0, 192, 192, bytes(range(64, 256)))),
+    (LoadChunk(0, 128, bytes(range(64, 192))), "<BHH128s", (0, 128, 128, bytes(range(64, 192)))),
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurostim.core.errors import ProtocolError
 from neurostim.wire.codec import error_code, frame_error_code, pack, unpack
-from neurostim.wire.frame import MAX_FRAME_BYTES, Frame, FrameDecoder, FrameFault, encode_frame
+from neurostim.wire.frame import MAX_FRAME_BYTES, Frame, FrameDecoder, FrameError, FrameFault, encode_frame
 from neurostim.wire.messages import ErrorCode, Heartbeat, Stop
 from support.wire_strategies import hostile
 
@@ -101,10 +101,12 @@ def test_a_stop_inside_a_half_sent_frame_is_heard(cut):
 
 def test_a_line_without_delimiters_takes_no_memory():
     decoder = FrameDecoder()
-    for _ in range(1000):
+    for _ in range(1001):
         assert decoder.feed(b"\x55" * 1000) == []
         assert len(decoder._held) <= MAX_FRAME_BYTES
-    (error,) = decoder.feed(b"\0")
+    error, frame = decoder.feed(STOP)
+    assert isinstance(error, FrameError)
     assert error.fault is FrameFault.TOO_LONG
-    assert error.size == 1_000_000
-    assert decoder.counts.dropped_bytes == 1_000_000
+    assert error.size == decoder.counts.dropped_bytes == 1_001_000
+    assert isinstance(frame, Frame)
+    assert unpack(frame) == Stop()

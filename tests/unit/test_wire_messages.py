@@ -209,8 +209,13 @@ def test_longest_messages_fit_their_frames_with_a_tag():
         line = encoded_length(HEADER_BYTES + payload + TAG_BYTES + CRC_BYTES) + 2
         assert payload <= MAX_PAYLOAD_BYTES, cls.NAME
         assert line <= MAX_FRAME_BYTES, cls.NAME
-        if issubclass(cls, Request):
-            assert line <= messages.MAX_UNACKNOWLEDGED_BYTES, cls.NAME
+
+
+def test_a_heartbeat_fits_behind_every_frame_of_a_host():
+    heartbeat = encoded_length(HEADER_BYTES + longest_payload(messages.Heartbeat) + CRC_BYTES) + 2
+    for cls in REPLY_TO:
+        line = encoded_length(HEADER_BYTES + longest_payload(cls) + CRC_BYTES) + 2
+        assert line + heartbeat <= messages.MAX_UNACKNOWLEDGED_BYTES, cls.NAME
 
 
 def test_kept_replies_fit_the_answer_of_the_command_record():

@@ -38,7 +38,9 @@ STOP_REPEAT_US: Final = 50_000
 SESSION_TIMEOUT_US: Final = 5_000_000
 """A session that sent no valid frame for this long is closed. [us]"""
 MAX_UNACKNOWLEDGED_BYTES: Final = 256
-"""A host never has more than this queued without an answer; no host frame is longer. [bytes]"""
+"""A host never has more than this queued without an answer; a heartbeat still fits behind any of its frames.
+[bytes]
+"""
 COMMAND_RECORD_COUNT: Final = 64
 """Outcomes a device keeps for each session. [commands]"""
 AMPLITUDE_STEPS_PER_S: Final = 3
@@ -964,7 +966,8 @@ class LoadBeginReply(Reply):
 
 @dataclass(frozen=True, slots=True)
 class LoadChunk(Request):
-    """Carry the next piece of the image. Pieces come in order, without gaps.
+    """Carry the next piece of the image. Pieces come in order, without gaps; they are short, so that a
+    heartbeat is never held up by one.
 
     Attributes
     ----------
@@ -990,7 +993,7 @@ class LoadChunk(Request):
         "LOAD_CHUNK",
         Whole("slot", "B", 0, 15),
         Whole("offset", "H", 0, 65_535),
-        tail=Data("data", 1, 192),
+        tail=Data("data", 1, 128),
     )
 
 
