@@ -6,10 +6,10 @@ from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from support.conformance_programs import benches, programs
-from support.wrong_compilers import Bench, expand
 
 from neurostim.conformance import TraceTable, judge
+from support.conformance_programs import benches, programs
+from support.wrong_compilers import Bench, expand
 
 HORIZON_NS = 420_000_000
 

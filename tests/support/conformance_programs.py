@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+
 from support.wrong_compilers import Bench
 
 BIPOLE = {"3": "-100 %", "5": "+100 %"}
@@ -35,6 +36,7 @@ def program(*areas: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "format": "neurostim-program/1",
         "name": "test",
         "therapy": "bench",
+        "lead": "octrode",
         "interleave": "drop",
         "area": list(areas),
     }
@@ -74,7 +76,7 @@ def areas(draw: st.DrawFn, index: int) -> dict[str, Any]:
         # A burst rate whose period is no whole number of ticks.
         train["burst"] = {"pulses": count, "rate": f"{1_000_000_000 // inner / 1000:.3f} Hz"}
         occupied += (count - 1) * (inner + 1)
-    interval = occupied + draw(st.integers(0, 40_000))
+    interval = max(50, occupied + draw(st.integers(0, 40_000)))
     if draw(st.booleans()):
         train["interval"] = micro(interval)
     else:
@@ -117,3 +119,18 @@ benches = st.builds(
     guard=st.sampled_from([0, 10, 20, 41]),
     recovery_min=st.sampled_from([200, 400]),
 )
+
+
+def to_toml(mapping: dict[str, Any]) -> str:
+    """A program mapping as the text of a program file."""
+
+    def value(item: Any) -> str:
+        if isinstance(item, dict):
+            inner = ", ".join(f'"{key}" = {value(entry)}' for key, entry in item.items())
+            return "{ " + inner + " }"
+        return str(item) if isinstance(item, int) else f'"{item}"'
+
+    lines = [f"{key} = {value(entry)}" for key, entry in mapping.items() if key != "area"]
+    for entry in mapping["area"]:
+        lines += ["", "[[area]]", *(f"{key} = {value(item)}" for key, item in entry.items())]
+    return "\n".join(lines) + "\n"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from support.conformance_programs import area, program
-from support.wrong_compilers import BUGS, Bench, expand
 
 from neurostim.conformance import Report, TraceTable, judge
+from support.conformance_programs import area, program
+from support.wrong_compilers import BUGS, Bench, expand
 
 TONIC = program(area(), duration="600 ms")
 ODD_RATE = program(
