@@ -78,8 +78,8 @@ class Session(Keeper):
     ----------
     stimulator : Stimulator
         Open.
-    program : Program
-        What to deliver.
+    program : Program or None
+        What to deliver; None for a session that only measures.
     leads : sequence of Lead
         In the order of the device's contacts.
     folder : Path
@@ -111,7 +111,7 @@ class Session(Keeper):
     def __init__(
         self,
         stimulator: Stimulator,
-        program: Program,
+        program: Program | None,
         leads: Sequence[Lead],
         folder: Path,
         *,
@@ -242,6 +242,8 @@ class Session(Keeper):
     def check(self, ranges: Sequence[AmplitudeRange] | None = None) -> Verdict:
         """Compile on the device's grid and judge with the measured impedances."""
         self._need(Stage.MEASURED, Stage.CHECKED, Stage.APPROVED)
+        if self._program is None:
+            raise SessionError("this session has no program", code="session-order")
         check_contacts(self._program, self._leads)
         capabilities = self._stimulator.capabilities
         self.schedule = compile_program(self._program, capabilities.grid, contact_map(self._leads))
@@ -543,9 +545,8 @@ class Session(Keeper):
             },
             durable=True,
         )
-        self._record(
-            "program", {"name": self._program.name, "leads": [lead.id for lead in self._leads]}, durable=True
-        )
+        name = None if self._program is None else self._program.name
+        self._record("program", {"name": name, "leads": [lead.id for lead in self._leads]}, durable=True)
         self._stage = Stage.IDENTIFIED
         return status
 
