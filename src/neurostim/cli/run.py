@@ -1,0 +1,320 @@
+"""``neurostim run``: judge a program, deliver it, watch it, stop it, and reconcile what was delivered."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from neurostim.cli import console, exits, paths
+from neurostim.core.errors import ConfigError, DeliveryUncertain, DeviceFault, SafetyError
+from neurostim.core.units import TIME, format_current, format_time, parse_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from neurostim.core.hardware import Impedances
+    from neurostim.device import Clock, DeviceStatus, Stimulator
+    from neurostim.safety.gate import Verdict
+    from neurostim.session import Reconciliation, Session
+
+app = typer.Typer()
+
+_SEVERITY_STYLES: Final = {"refuse": "bold red", "warn": "yellow", "note": "cyan"}
+
+
+@app.command("run")
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A program file, or the name of a preset.")],
+    device: Annotated[
+        str, typer.Option("--device", metavar="URL", help="Port, pty, socket:// or sim:// URL.")
+    ],
+    duration: Annotated[
+        str, typer.Option("--for", metavar="TIME", help='Stop softly after this time, such as "10 s".')
+    ],
+    journal: Annotated[
+        Path | None, typer.Option("--journal", metavar="DIR", help="Folder of the session journals.")
+    ] = None,
+    acknowledge: Annotated[
+        list[str] | None,
+        typer.Option("--acknowledge", metavar='CODE="reason"', help="Accept a warning; may be repeated."),
+    ] = None,
+    settle: Annotated[
+        str | None,
+        typer.Option(
+            metavar='device|"reason"',
+            help="Settle an earlier start of unknown outcome: by this device's counters, or by a decision.",
+        ),
+    ] = None,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Release the latch of an earlier stop that is shown.")
+    ] = False,
+    slot: Annotated[int, typer.Option(min=0, max=255, help="Program slot of the device.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document at the end.")] = False,
+) -> None:
+    """Deliver a program on a device: measure, judge, load, verify, start, watch, stop, reconcile.
+
+    Ctrl-C stops softly; a second Ctrl-C is an emergency stop.
+    """
+    from neurostim.cli.program import load
+    from neurostim.device import connect
+    from neurostim.electrode.library import lead
+    from neurostim.session import Session
+
+    screen = console.err()
+    screen.print(console.RESEARCH_NOTICE, style="bold yellow")
+    seconds = _seconds(duration)
+    reasons = parse_reasons(acknowledge or [])
+    program = load(file)
+    leads = [lead(name) for name in program.leads]
+    folder = journal or paths.default_journal()
+    with connect(device) as stimulator:
+        if settle is not None:
+            settle_earlier(folder, stimulator, settle, screen)
+        with Session(stimulator, program, leads, folder, slot=slot) as session:
+            status = stimulator.status().result()
+            show_device(stimulator, status, screen)
+            release_latch(session, status, screen, allowed=clear)
+            impedances = session.measure()
+            show_impedances(impedances, screen)
+            verdict = session.check()
+            show_findings(verdict, screen)
+            try:
+                session.approve(
+                    {code: why for code, why in reasons.items() if code in verdict.to_acknowledge}
+                )
+            except SafetyError as error:
+                if not verdict.refused:
+                    words = " ".join(f'--acknowledge {code}="why"' for code in verdict.to_acknowledge)
+                    error.remedy = f"Give a reason for each: {words}"
+                raise
+            session.load()
+            screen.print("[green]loaded[/], digest verified by the device")
+            outcome = deliver(session, stimulator, seconds, screen)
+            path = session.journal_path
+        document = {**outcome, "journal": str(path), "verdict": verdict.as_dict()}
+    if as_json:
+        console.emit_json(document)
+    raise typer.Exit(document["exit_code"])
+
+
+def deliver(session: Session, stimulator: Stimulator, seconds: float, screen: Console) -> dict[str, Any]:
+    """Start, watch with a live line, stop softly, reconcile; the result as plain values."""
+    from neurostim.device import SystemClock
+
+    clock = SystemClock()
+    with stopping_on_signals(stimulator) as asked, LiveLine(screen, clock) as line:
+        started = session.start()
+        screen.print(f"dose {started.dose_number} [bold]delivering[/], ramping up")
+        end_ns = clock.monotonic_ns() + round(seconds * 1_000_000_000)
+        while session.delivering and not asked.soft and clock.monotonic_ns() < end_ns:
+            session.watch()
+            line.show(session, seconds)
+        if session.delivering:
+            screen.print("soft stop: ramping down")
+            session.soft_stop()
+    if session.link_lost:
+        raise DeliveryUncertain(
+            "the link was lost during delivery; the device's own dead-man ends output within 500 ms",
+            remedy="Reconnect, then run again with --settle device to read what was delivered.",
+            code="link-lost",
+        )
+    found = session.finish()
+    show_reconciliation(found, screen)
+    cause = session.stop_cause.name.lower()
+    screen.print(f"output off ({cause.replace('_', ' ')})")
+    if session.stop_cause.name == "FAULT":
+        status = stimulator.status().result()
+        raise DeviceFault(
+            f"the device stopped with the fault {status.fault.name.lower()}",
+            fault=status.fault.name.lower(),
+            remedy="Find the cause, then start deliberately with --clear.",
+        )
+    return {
+        "dose_number": found.dose_number,
+        "stop_cause": cause,
+        "reconciliation": found.as_dict(),
+        "interrupted": asked.soft,
+        "exit_code": exits.OK if found.agrees else exits.UNCERTAIN,
+    }
+
+
+class Asked:
+    """What the person has asked for with signals."""
+
+    def __init__(self) -> None:
+        self.soft = False
+        self.emergency = False
+
+
+@contextmanager
+def stopping_on_signals(stimulator: Stimulator) -> Iterator[Asked]:
+    """Within: the first Ctrl-C or termination asks for a soft stop, the second is an emergency stop."""
+    asked = Asked()
+
+    def heard(_number: int, _frame: FrameType | None) -> None:
+        if asked.soft:
+            asked.emergency = True
+            stimulator.stop(emergency=True)
+        asked.soft = True
+
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP"):
+        kinds.append(signal.SIGHUP)
+    before = {kind: signal.signal(kind, heard) for kind in kinds}
+    try:
+        yield asked
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+class LiveLine:
+    """One line that follows the dose: only what the device itself said, with its age."""
+
+    def __init__(self, screen: Console, clock: Clock) -> None:
+        self._screen = screen
+        self._clock = clock
+        self._status: Any = None
+
+    def __enter__(self) -> LiveLine:
+        if self._screen.is_terminal:
+            self._status = self._screen.status("waiting for the device's word")
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def show(self, session: Session, seconds: float) -> None:
+        """Bring the line up to date."""
+        live = session.live
+        if self._status is None or live is None:
+            return
+        age_ms = (self._clock.monotonic_ns() - live.heard_ns) // 1_000_000
+        areas = "  ".join(
+            f"{format_current(area.amplitude_na)} {area.pulses} pulses {area.stim_ac / 10**12:.2f} uC"
+            for area in live.areas
+        )
+        self._status.update(
+            f"{live.state.name.lower().replace('_', ' ')} {live.elapsed_ns / 1e9:5.1f} of {seconds:g} s  "
+            f"{areas}  "
+            f"battery {live.battery_permille / 10:.0f} %  [dim]heard {age_ms} ms ago[/]"
+        )
+
+
+def parse_reasons(given: list[str]) -> dict[str, str]:
+    """Read ``CODE=reason`` words.
+
+    Raises
+    ------
+    ConfigError
+        For a word without code or reason.
+    """
+    reasons = {}
+    for text in given:
+        code, separator, reason = text.partition("=")
+        if not separator or not code.strip() or not reason.strip():
+            raise ConfigError(
+                f"found --acknowledge {text!r}",
+                allowed='a code and a reason, such as --acknowledge SAF-DENSITY="bench load, no tissue"',
+                code="acknowledge",
+            )
+        reasons[code.strip()] = reason.strip().strip('"')
+    return reasons
+
+
+def settle_earlier(folder: Path, stimulator: Stimulator, how: str, screen: Console) -> None:
+    """Settle every earlier start of unknown outcome, by the device's counters or by a decision."""
+    from neurostim.device import SystemClock
+    from neurostim.session import in_flight, resolve_by_decision, resolve_with_device
+
+    clock = SystemClock()
+    for start in in_flight(folder):
+        if how == "device":
+            found = resolve_with_device(
+                start, stimulator, monotonic_ns=clock.monotonic_ns, wall_text=clock.wall_text
+            )
+        else:
+            found = resolve_by_decision(
+                start, how, monotonic_ns=clock.monotonic_ns, wall_text=clock.wall_text
+            )
+        screen.print(f"settled the start announced at {start.announced_at}: {found.text}", markup=False)
+
+
+def release_latch(session: Session, status: DeviceStatus, screen: Console, *, allowed: bool) -> None:
+    """Show a latched stop or fault; release it only where the person asked for that.
+
+    Raises
+    ------
+    DeviceFault
+        Where a latch holds and was not to be released.
+    """
+    if status.state.name not in {"STOPPED", "FAULT"}:
+        return
+    cause = status.stop_cause.name.lower().replace("_", " ")
+    fault = "" if status.fault.name == "NONE" else f", fault {status.fault.name.lower().replace('_', ' ')}"
+    if not allowed:
+        raise DeviceFault(
+            f"the device holds a latch: {status.state.name.lower()} ({cause}{fault})",
+            fault=status.fault.name.lower(),
+            remedy="When the cause is known and gone, run again with --clear.",
+            code="latched",
+        )
+    session.clear(status.stop_cause, status.fault)
+    screen.print(f"released the latch: {cause}{fault}")
+
+
+def show_device(stimulator: Stimulator, status: DeviceStatus, screen: Console) -> None:
+    """Say which device this is."""
+    identity = stimulator.identity
+    screen.print(
+        f"[bold]{identity.model}[/] {identity.serial_number}, firmware {identity.firmware}, "
+        f"battery {status.battery_permille / 10:.0f} %, {status.dose_count} doses so far"
+    )
+
+
+def show_impedances(impedances: Impedances, screen: Console) -> None:
+    """Show what was measured, on one line where all is well."""
+    shown = [
+        f"{one.contact}: {one.late_ohm} Ohm" + ("" if one.status == "ok" else f" [bold red]{one.status}[/]")
+        for one in impedances.contacts.values()
+    ]
+    screen.print("impedance  " + "  ".join(shown))
+
+
+def show_findings(verdict: Verdict, screen: Console) -> None:
+    """Show what does not simply pass."""
+    passed = sum(1 for one in verdict.findings if one.severity.word not in _SEVERITY_STYLES)
+    screen.print(f"{passed} rules pass, {len(verdict.warnings)} warn, {len(verdict.refused)} refuse")
+    for one in verdict.findings:
+        style = _SEVERITY_STYLES.get(one.severity.word)
+        if style:
+            screen.print(f"  [{style}]{one.severity.word:<6}[/] {one.code}  ", end="")
+            screen.print(one.message, markup=False)
+
+
+def show_reconciliation(found: Reconciliation, screen: Console) -> None:
+    """Say whether the device counted what was asked of it."""
+    if found.agrees:
+        count = len(found.comparisons)
+        screen.print(f"[green]reconciled[/]: device, journal and program agree in {count} figures")
+    for one in found.disagreements:
+        screen.print(
+            f"[bold red]disagrees[/] {one.what}: expected {one.least} to {one.most}, device {one.device}"
+        )
+    for remark in found.remarks:
+        screen.print(f"  {remark}", style="yellow")
+
+
+def _seconds(text: str) -> float:
+    value = parse_whole(text, TIME)
+    if value <= 0:
+        raise ConfigError(f"found --for {format_time(value)}", allowed="a time above 0", code="duration")
+    return value / 1_000_000_000
