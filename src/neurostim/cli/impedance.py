@@ -38,9 +38,9 @@ def impedance(
 
     console.err().print(console.RESEARCH_NOTICE, style="bold yellow")
     leads = [lead_of(name) for name in lead]
-    with connect(device) as stimulator:
-        with Session(stimulator, None, leads, journal or paths.default_journal()) as session:
-            measured = session.measure()
+    folder = journal or paths.default_journal()
+    with connect(device) as stimulator, Session(stimulator, None, leads, folder) as session:
+        measured = session.measure()
     readings = list(measured.contacts.values())
     if as_json:
         console.emit_json({"contacts": [_document(one) for one in readings]})
