@@ -261,3 +261,30 @@ def test_start_up_bounds_every_number_of_periods(
     assert np.all(some.potential_high_uv <= found.start_up.potential_high_uv + room)
     assert np.all(found.steady.potential_low_uv >= found.start_up.potential_low_uv - 1e-3)
     assert some.compliance_peak_uv <= found.start_up.compliance_peak_uv + 2 * room
+
+
+@settings(max_examples=60)
+@given(CONTACTS, st.booleans(), st.lists(st.integers(0, 1000), min_size=1, max_size=40), st.data())
+def test_start_up_bounds_any_ramp_of_a_pair_of_alike_contacts(
+    contact: ContactCircuit, active: bool, permille: list[int], data: st.DataObject
+) -> None:
+    circuit = Circuit([contact] * 2, 400)
+    amplitude = float(data.draw(st.integers(1_000, 5_000_000)))
+    width = data.draw(st.integers(10_000, 1_000_000))
+    rest = data.draw(st.integers(100_000, 20_000_000))
+
+    def period(factor: float) -> list[Phase]:
+        pulse = {0: -amplitude * factor, 1: amplitude * factor}
+        if active:
+            back = {contact: -current for contact, current in pulse.items()}
+            return [Phase(width, pulse), Phase(20_000), Phase(width, back), Phase(rest)]
+        return [Phase(width, pulse), Phase(20_000), Phase(rest, shorted=(0, 1))]
+
+    full = steady_state(circuit, Phases.of(2, period(1.0))).start_up
+    phases = [phase for factor in permille for phase in period(factor / 1000)]
+    ramped = run(circuit, Phases.of(2, phases)).extremes
+    room = 1e-6 * (np.abs(full.potential_low_uv) + np.abs(full.potential_high_uv)).max()
+    assert np.all(ramped.potential_low_uv >= full.potential_low_uv - room)
+    assert np.all(ramped.potential_high_uv <= full.potential_high_uv + room)
+    assert np.all(ramped.recharge_peak_na <= full.recharge_peak_na * (1 + 1e-6))
+    assert ramped.compliance_peak_uv <= full.compliance_peak_uv * (1 + 1e-6)
