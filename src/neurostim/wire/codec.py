@@ -6,7 +6,7 @@ from typing import Final
 
 from neurostim.core.errors import ProtocolError
 from neurostim.wire.frame import Frame, FrameError, FrameFault, encode_line
-from neurostim.wire.layout import Kind, Message, Request
+from neurostim.wire.layout import Message, Request
 from neurostim.wire.messages import EmergencyStop, ErrorCode, Stop, decode_message
 
 _CODES: Final = {
@@ -61,7 +61,7 @@ def unpack_request(frame: Frame) -> Request:
     ProtocolError
         Where the frame carries no command, or the content is not valid.
     """
-    message = unpack(frame) if frame.kind is Kind.REQUEST else None
+    message = unpack(frame)
     if not isinstance(message, Request):
         raise ProtocolError(
             f"a {frame.kind.name.lower()} of type 0x{frame.type:02X} came to a device",

@@ -182,7 +182,7 @@ class CommandOutcome(enum.IntEnum):
     """What a device's own record says of a command."""
 
     UNKNOWN = 0
-    """Never seen, or the session is not known to this boot."""
+    """Never executed, or the session is not of this boot."""
     DONE = 1
     """Executed; the reply is kept."""
     REFUSED = 2
@@ -260,7 +260,7 @@ class ErrorCode(enum.IntEnum):
     COMMAND_ID_REUSED = 12
     """The command id was used for other content."""
     COMMAND_ID_FORGOTTEN = 13
-    """The command id is older than the record."""
+    """The command id is as old as one that has left the record."""
     BAD_SLOT = 14
     """No such slot."""
     SLOT_NOT_COMMITTED = 15
