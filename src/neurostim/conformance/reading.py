@@ -420,12 +420,12 @@ def _read_burst(
 ) -> tuple[int, Fraction | None]:
     if "burst" not in train:
         return 1, None
-    burst = reader.table(train, "burst", place, frozenset({"pulses", "rate"}))
+    burst = reader.table(train, "burst", place, frozenset({"pulses", "rate", "interval"}))
     count = burst.get("pulses")
     if isinstance(count, bool) or not isinstance(count, int) or not 2 <= count <= 1000:
         reader.problem(f"{place}.pulses", count, "a whole number 2..1000")
         count = 2
-    return count, Fraction(NS_PER_S, tick_ns) / reader.exact(burst, "rate", RATE, f"{place}.rate")
+    return count, _read_period(reader, burst, place, tick_ns)
 
 
 def _phases(recharge: str, width: int, gap: int, ratio: int) -> tuple[Phase, ...]:
