@@ -60,7 +60,7 @@ class Heart:
         self._supervisor = supervisor
         self._notice = notice
         self._beats: OrderedDict[int, _Beat] = OrderedDict()
-        self._withheld = False
+        self._beating = False
         self._dead = False
         self._living_ns: int | None = None
 
@@ -71,7 +71,7 @@ class Heart:
     def begin(self, now_ns: int, *, restarted: bool) -> None:
         """Start for a new session; ``restarted`` forgets the clock of a device that booted."""
         self._beats.clear()
-        self._withheld = self._dead = False
+        self._beating = self._dead = False
         self._living_ns = None
         self.due_ns = now_ns
         if restarted:
@@ -86,7 +86,7 @@ class Heart:
         # A host that hears nothing must not keep output alive.
         tokens = self._supervisor(now_ns) if control and not silent else None
         if control and not silent:
-            self._tell_withheld(tokens is None)
+            self._tell_change(tokens is not None)
         living = tokens is not None
         request: Request = ClockSync(now_ns) if tokens is None else Heartbeat(tokens.ui, tokens.journal)
         room = self._outbox.has_room(request)
@@ -130,11 +130,7 @@ class Heart:
             self._notice(NoticeKind.HEARTBEAT_DEAD, why)
         self._dead = dead
 
-    def _tell_withheld(self, withheld: bool) -> None:
-        if withheld != self._withheld:
-            self._withheld = withheld
-            kind = NoticeKind.HEARTBEAT_WITHHELD if withheld else NoticeKind.HEARTBEAT_RESUMED
-            text = (
-                "user interface or journal silent for a second" if withheld else "both show themselves again"
-            )
-            self._notice(kind, text)
+    def _tell_change(self, beating: bool) -> None:
+        if self._beating and not beating:
+            self._notice(NoticeKind.HEARTBEAT_WITHHELD, "user interface or journal silent for a second")
+        self._beating = beating

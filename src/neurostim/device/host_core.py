@@ -111,7 +111,7 @@ class HostCore:
         self._now_ns = 0
         self._heard_ns = 0
         self._decoder = FrameDecoder()
-        self._outbox = Outbox()
+        self._outbox = Outbox(self.counters)
         self._heart = Heart(self._outbox, self.counters, supervisor, self._notice)
         self._stops = StopPath(self._outbox, self.counters, self._notice)
         self._doubts = Doubts(self._notice)

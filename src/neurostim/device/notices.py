@@ -18,7 +18,6 @@ class NoticeKind(enum.Enum):
     LINK_HEARD = "link heard again"
     DEVICE_RESTARTED = "device restarted"
     HEARTBEAT_WITHHELD = "heartbeat withheld"
-    HEARTBEAT_RESUMED = "heartbeat resumed"
     HEARTBEAT_DEAD = "heartbeat refused"
     STOP_SENT = "stop sent"
     STOP_ESCALATED = "stop escalated"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from neurostim.device.notices import LinkCounters
 from neurostim.wire.codec import pack
 from neurostim.wire.frame import CRC_BYTES, HEADER_BYTES
 from neurostim.wire.layout import Request
@@ -28,9 +29,9 @@ class Outgoing:
 class Outbox:
     """Numbers, encodes and holds frames until the owner of the link takes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: LinkCounters) -> None:
         self.lease_us = 0
-        self.frames = 0
+        self._counters = counters
         self._session = 0
         self._sequence = 0
         self._command_id = 0
@@ -77,7 +78,7 @@ class Outbox:
         frame = self.encode(request, command_id)
         self._waiting += frame
         self._sent += len(frame)
-        self.frames += 1
+        self._counters.frames_sent += 1
         return self._sent
 
     def overtake(self, frame: bytes) -> int:
@@ -85,7 +86,7 @@ class Outbox:
         self._flush = True
         self._waiting[:] = frame
         self._sent += len(frame)
-        self.frames += 1
+        self._counters.frames_sent += 1
         return self._sent
 
     def proven(self, place: int) -> None:
