@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from neurostim.core.errors import ProtocolError
 from neurostim.wire.codec import error_code, frame_error_code, pack, unpack
 from neurostim.wire.frame import MAX_FRAME_BYTES, Frame, FrameDecoder, FrameError, FrameFault, encode_frame
+from neurostim.wire.image import decode_image, encode_image
 from neurostim.wire.messages import ErrorCode, Heartbeat, Stop
+from support.wire_data import golden, octets
 from support.wire_strategies import hostile
 
 STOP = pack(Stop(), session=0, sequence=0, command_id=1, lease_us=0)
@@ -81,6 +84,48 @@ def test_hostile_pieces_are_survived_and_counted():
 def test_a_million_hostile_pieces_are_survived_and_counted(seed):
     found = campaign(seed=1000 + seed, count=100_000)
     assert set(found) >= MET
+
+
+def image_campaign(seed: int, count: int) -> Counter[str]:
+    """Read altered images; whatever is accepted must be the only encoding of what was read."""
+    source, found = random.Random(seed), Counter[str]()
+    honest = [octets(vector["bytes"]) for vector in golden("images")["vector"]]
+    for _ in range(count):
+        data = bytearray(source.choice(honest))
+        for _ in range(source.randrange(1, 4)):
+            at = source.randrange(len(data))
+            match source.randrange(4):
+                case 0:
+                    data[at] ^= 1 << source.randrange(8)
+                case 1:
+                    data[at] = source.choice((0, 1, 0x7F, 0x80, 0xFF))
+                case 2:
+                    other = source.randrange(len(data))
+                    data[at : at + 4] = data[other : other + 4].ljust(len(data[at : at + 4]), b"\0")
+                case _:
+                    del data[at:]
+                    data += source.randbytes(source.randrange(8))
+            if not data:
+                data = bytearray(b"N")
+        if source.randrange(2) and len(data) >= 10:
+            data[8:10] = len(data).to_bytes(2, "little")
+        try:
+            image = decode_image(bytes(data))
+        except ProtocolError as error:
+            found[error.code] += 1
+            continue
+        found["accepted"] += 1
+        assert encode_image(image) == data
+    return found
+
+
+def test_altered_images_are_refused_or_canonical():
+    assert set(image_campaign(seed=2, count=5_000)) == {"bad-image", "accepted"}
+
+
+@pytest.mark.long
+def test_two_hundred_thousand_altered_images_are_refused_or_canonical():
+    assert set(image_campaign(seed=3, count=200_000)) == {"bad-image", "accepted"}
 
 
 @given(st.lists(st.binary(max_size=3000), max_size=5))
