@@ -79,6 +79,8 @@ class DoseKept:
     slot: int
     image: bytes
     start_ns: int
+    start_tick: int
+    boot: int
     end_ns: int | None = None
     cause: StopCause = StopCause.NONE
     amplitudes: list[tuple[int, int, int]] = field(default_factory=list)
@@ -183,7 +185,8 @@ class ScriptedDevice:
 
     def _next_own_ns(self) -> int | None:
         due = []
-        if self.state in (DeviceState.DELIVERING, DeviceState.MEASURING) and self.living_ns is not None:
+        watched = (DeviceState.ARMED, DeviceState.DELIVERING, DeviceState.MEASURING)
+        if self.state in watched and self.living_ns is not None:
             due.append(self.living_ns + 300_000_000)
         if self.ramp_end_ns is not None:
             due.append(self.ramp_end_ns)
@@ -222,6 +225,9 @@ class ScriptedDevice:
             self._event(m.ImpedanceResult(number, True, self.readings[1]))
         elif self.state is DeviceState.DELIVERING and end_ns is not None and self.now_ns >= end_ns:
             self._end(StopCause.COMPLETED, DeviceState.IDLE)
+        elif self.state is DeviceState.ARMED:
+            self.token = None
+            self._change(DeviceState.IDLE)
         elif self.living_ns is not None and self.now_ns >= self.living_ns + 300_000_000:
             self._ramp(StopCause.DEAD_MAN, 200_000_000)
 
@@ -471,7 +477,7 @@ class ScriptedDevice:
         self.dose_count += 1
         stimulation = kind is ArmKind.STIMULATION
         image = self.slots[token[2]].digest if stimulation else bytes(32)
-        self.dose = DoseKept(self.dose_count, kind, token[2], image, self.now_ns)
+        self.dose = DoseKept(self.dose_count, kind, token[2], image, self.now_ns, self.ticks, self.boot)
         self.doses[self.dose_count] = self.dose
         self.cause = StopCause.NONE
         self._change(DeviceState.DELIVERING if stimulation else DeviceState.MEASURING)
@@ -535,13 +541,13 @@ class ScriptedDevice:
             return self._no(request, ErrorCode.NO_RECORD)
         end_ns = dose.end_ns if dose.end_ns is not None else self.now_ns
         tick_ns = self.capabilities.grid.tick_ns
-        start = (dose.start_ns // NS + self.offset_us) * NS // tick_ns
+        start = dose.start_tick
         return m.DoseReply(
             dose.number,
             dose.kind,
             dose.slot,
             dose.image,
-            self.boot,
+            dose.boot,
             start,
             start + (end_ns - dose.start_ns) // tick_ns,
             dose.end_ns is None,

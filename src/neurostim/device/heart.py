@@ -81,7 +81,9 @@ class Heart:
         """Send what is due."""
         if now_ns < self.due_ns:
             return
-        gap = KEEPALIVE_NS if control else OBSERVER_KEEPALIVE_NS
+        gap = KEEPALIVE_NS if control and not silent else OBSERVER_KEEPALIVE_NS
+        if silent:
+            self._outbox.renew()
         self.due_ns = max(self.due_ns + gap, now_ns + gap // 2)
         # A host that hears nothing must not keep output alive.
         tokens = self._supervisor(now_ns) if control and not silent else None

@@ -99,6 +99,11 @@ class Outbox:
         self._waiting.clear()
         self._proven = self._sent
 
+    def renew(self) -> None:
+        """Discard what has left this program but not the system, to probe a link that is silent."""
+        self._flush = True
+        self._proven = self._sent - len(self._waiting)
+
     @property
     def unproven(self) -> int:
         """Bytes sent since the last proof that the device reads."""
