@@ -365,25 +365,28 @@ def require_format(case: Case) -> None:
         raise ConfigError("the program image is refused", problems=problems, code="image")
 
 
-def _integers(value: Any, place: str, problems: list[Problem], *, flag: bool = False) -> None:
+def _integers(value: Any, place: str, problems: list[Problem]) -> None:
+    """Walk a value; where a field is declared ``int``, and inside tuples, only an ``int`` may stand."""
     kind: Any = type(value)
-    if kind is int or kind is str or value is None or isinstance(value, Enum) or (kind is bool and flag):
+    if kind is int or isinstance(value, Enum):
         return
     if kind is tuple:
         for number, item in enumerate(value):
             _integers(item, f"{place}[{number}]", problems)
     elif is_dataclass(value):
-        for name, flagged in _entries(kind):
+        for name, declared in _entries(kind):
             inner = getattr(value, name)
-            if type(inner) is not int:
-                _integers(inner, f"{place}.{name}", problems, flag=flagged)
+            if type(inner) is int if declared == "int" else declared in ("str", "bool"):
+                continue
+            if not (inner is None and declared.endswith("| None")):
+                _integers(inner, f"{place}.{name}", problems)
     else:
         problems.append(Problem(place, f"{value!r} ({kind.__name__})", "int"))
 
 
 @cache
-def _entries(kind: Any) -> tuple[tuple[str, bool], ...]:
-    return tuple((entry.name, entry.type in ("bool", bool)) for entry in fields(kind))
+def _entries(kind: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((entry.name, str(getattr(entry.type, "__name__", entry.type))) for entry in fields(kind))
 
 
 def reading_of(case: Case, contact: int) -> ContactImpedance | None:

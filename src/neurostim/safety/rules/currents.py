@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from neurostim.core.program import Recharge
-from neurostim.core.units import format_current
+from neurostim.core.units import format_current, format_time
 from neurostim.safety.context import AreaUse, Context, both, one
 from neurostim.safety.findings import Finding, worst
 from neurostim.safety.measures import Exact
@@ -95,7 +95,7 @@ def width_given(context: Context) -> list[Finding]:
                 area.limits,
                 entry.place,
                 Exact(off.numerator, off.denominator),
-                detail=f"asked {float(entry.asked) / 1000:g} us, given {float(entry.given) / 1000:g} us",
+                detail=f"asked {format_time(entry.asked)}, given {format_time(entry.given)}",
             )
     return worst(findings)
 
