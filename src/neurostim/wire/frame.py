@@ -30,6 +30,7 @@ FLAG_AUTHENTICATED: Final = 0x04
 
 _HEADER: Final = struct.Struct("<BBBBIQIQH")
 _CRC: Final = struct.Struct("<I")
+_KINDS: Final = tuple(Kind)
 _MIN_BYTES: Final = HEADER_BYTES + CRC_BYTES
 _MAX_STUFFED: Final = MAX_FRAME_BYTES - 2
 
@@ -171,7 +172,7 @@ def decode_frame(stuffed: bytes) -> Frame:
         found = f"payload length {payload_length} with {length - HEADER_BYTES} bytes"
         raise _fault(FrameFault.HEADER, found, f"equal lengths, at most {MAX_PAYLOAD_BYTES}")
     payload = body[HEADER_BYTES:length]
-    return Frame(kind_of_message, Kind(flags), session, sequence, command_id, lease_us, payload)
+    return Frame(kind_of_message, _KINDS[flags], session, sequence, command_id, lease_us, payload)
 
 
 class FrameDecoder:
@@ -183,7 +184,7 @@ class FrameDecoder:
 
     def __init__(self) -> None:
         self.counts = FrameCounts()
-        self._held = bytearray()
+        self._held = b""
         self._overrun = 0
 
     def feed(self, data: bytes) -> list[Frame | FrameError]:
@@ -200,14 +201,14 @@ class FrameDecoder:
     def reset(self) -> None:
         """Forget a frame begun, as after a reconnect."""
         self.counts.dropped_bytes += len(self._held) + self._overrun
-        self._held.clear()
+        self._held = b""
         self._overrun = 0
 
     def _hold(self, piece: bytes) -> None:
         room = _MAX_STUFFED - len(self._held)
         if len(piece) > room or self._overrun:
             self._overrun += len(self._held) + len(piece)
-            self._held.clear()
+            self._held = b""
         else:
             self._held += piece
 
@@ -216,8 +217,7 @@ class FrameDecoder:
             size, self._overrun = self._overrun, 0
             self._drop(found, FrameFault.TOO_LONG, size, f"{size} bytes without a delimiter")
         elif self._held:
-            held = bytes(self._held)
-            self._held.clear()
+            held, self._held = self._held, b""
             try:
                 frame = decode_frame(held)
             except ProtocolError as error:
