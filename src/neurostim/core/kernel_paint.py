@@ -1,7 +1,5 @@
 """Kernels that write dense samples from placed units: onsets quantised, widths whole samples."""
 
-# ruff: noqa: PLR0917  (kernels take arrays by position: numba dispatches keywords slowly)
-
 from __future__ import annotations
 
 from typing import Any
@@ -45,8 +43,18 @@ def stamp(out: Any, at: Any, pattern: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def paint_alone(
-    tables: Any, index: Any, count: Any, onset: Any, run: Any, levels: Any, template: Any, pattern: Any,
-    rate_num: Any, rate_den: Any, first: Any, out: Any,
+    tables: Any,
+    index: Any,
+    count: Any,
+    onset: Any,
+    run: Any,
+    levels: Any,
+    template: Any,
+    pattern: Any,
+    rate_num: Any,
+    rate_den: Any,
+    first: Any,
+    out: Any,
 ) -> None:
     """Write one contact's samples ``first ..`` of the only area that drives it.
 
@@ -90,8 +98,18 @@ def paint_alone(
 
 @njit(cache=True, nogil=True)
 def paint_onto(
-    tables: Any, index: Any, count: Any, onset: Any, run: Any, levels: Any, template: Any, pattern: Any,
-    rate_num: Any, rate_den: Any, first: Any, out: Any,
+    tables: Any,
+    index: Any,
+    count: Any,
+    onset: Any,
+    run: Any,
+    levels: Any,
+    template: Any,
+    pattern: Any,
+    rate_num: Any,
+    rate_den: Any,
+    first: Any,
+    out: Any,
 ) -> None:
     """As `paint_alone`, but adding to what other areas wrote before."""
     area = tables.area[index]

@@ -4,8 +4,6 @@ No period is ever added up without its carry, and every product that could pass 
 through `muldiv`, which is exact.
 """
 
-# ruff: noqa: PLR0917  (kernels take arrays by position: numba dispatches keywords slowly)
-
 from __future__ import annotations
 
 from typing import Any
@@ -48,8 +46,10 @@ def muldiv(a: Any, b: Any, c: Any) -> Any:
     """
     estimate = np.int64(np.float64(a) * np.float64(b) / np.float64(c))
     remainder = np.int64(np.uint64(a) * np.uint64(b) - np.uint64(estimate) * np.uint64(c))
-    correction = remainder // c
-    return estimate + correction, remainder - correction * c
+    if remainder < 0 or remainder >= c:
+        correction = remainder // c
+        return estimate + correction, remainder - correction * c
+    return estimate, remainder
 
 
 @njit(cache=True, nogil=True)
@@ -156,7 +156,7 @@ def fill_units(
         if number + 1 < area[WINDOWS]:
             next_start = (area[DELAY_NS] + (number + 1) * area[CYCLE_NS]) // tick_ns
         k = units_before(area, low - start)
-        stop = min(units_before(area, end - start - area[UNIT_LEN] + 1), units_before(area, high - start))
+        stop = tables.fitting[index, kind]
         if k < stop:
             since, carry = muldiv(k, area[PERIOD_NUM], denominator)
             t = start + since
@@ -166,7 +166,7 @@ def fill_units(
                 row_stop = stop
                 if row + 1 < row_end:
                     row_stop = min(stop, tables.run_starts[row + 1])
-                while k < row_stop:
+                while k < row_stop and t < high:
                     carry += rest
                     late = np.int64(carry >= denominator)
                     carry -= late * denominator
@@ -183,12 +183,34 @@ def fill_units(
                     written += 1
                     t = following
                     k += 1
+                if t >= high:
+                    break
                 row += 1
         if area[CYCLE_NS] == 0:
             break
         base += units_before(area, end - start)
         number += 1
     return written
+
+
+@njit(cache=True, nogil=True)
+def any_unit(tables: Any, index: Any, low: Any, high: Any) -> Any:
+    """Whether an area has a unit that fits its window with nominal onset in [low, high)."""
+    area, tick_ns = tables.area[index], tables.tick_ns
+    low = max(low, np.int64(0))
+    number = first_window(area, low, tick_ns)
+    while number < area[WINDOWS]:
+        start, _, kind = window_of(area, number, tick_ns)
+        if start >= high:
+            return False
+        k = units_before(area, low - start)
+        fits = k < tables.fitting[index, kind]
+        if fits and start + muldiv(k, area[PERIOD_NUM], area[PERIOD_DEN])[0] < high:
+            return True
+        if area[CYCLE_NS] == 0:
+            return False
+        number += 1
+    return False
 
 
 @njit(cache=True, nogil=True)
@@ -321,24 +343,19 @@ def place_range(
     many are dropped and the worst shift. The first area in order keeps its onsets.
     """
     ranks = len(tables.order)
-    lows = np.empty(ranks, dtype=np.int64)
-    highs = np.empty(ranks, dtype=np.int64)
-    for rank in range(ranks - 1, -1, -1):
-        mine = tables.area[tables.order[rank]]
-        lows[rank], highs[rank] = low, high
-        for later in range(rank + 1, ranks):
-            other = tables.area[tables.order[later]]
-            reach = tables.guard + mine[UNIT_OCCUPANCY] + (mine[MAX_SHIFT] if rank > 0 else 0)
-            lows[rank] = min(lows[rank], lows[later] - reach)
-            highs[rank] = max(
-                highs[rank], highs[later] + other[MAX_SHIFT] + other[UNIT_OCCUPANCY] + tables.guard
-            )
     taken = np.int64(0)
     side = 0
     for rank in range(ranks):
         index = tables.order[rank]
         count = fill_units(
-            tables, index, lows[rank], highs[rank], onset[index], nominal[index], unit[index], run[index]
+            tables,
+            index,
+            low - tables.look_back[rank],
+            high + tables.look_ahead[rank],
+            onset[index],
+            nominal[index],
+            unit[index],
+            run[index],
         )
         dropped = np.int64(0)
         worst = np.int64(0)
@@ -358,7 +375,8 @@ def place_range(
                 taken,
             )
         else:
-            nominal[index, :count] = onset[index, :count]
+            for i in range(count):
+                nominal[index, i] = onset[index, i]
         counts[index, 0], counts[index, 1], counts[index, 2] = count, dropped, worst
         if rank + 1 < ranks:
             taken = merge_occupancies(

@@ -104,6 +104,11 @@ class Placer:
         )
         return self._placed
 
+    def scratch(self, ticks: int) -> tuple[Placed, npt.NDArray[np.int64]]:
+        """The placer's memory, large enough to place any range of ``ticks`` by the kernel itself."""
+        self._reserve(-2 * self.reach, ticks + 2 * self.reach)
+        return self._placed, self._occupied
+
     def _reserve(self, low: int, high: int) -> None:
         most = [unit_bound(timing, high - low) for timing in self._timings]
         capacity = max(most)

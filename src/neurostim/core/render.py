@@ -139,14 +139,9 @@ class Renderer:
                 found.append(np.empty((0, 0), dtype=self.dtype))
                 continue
             currents = self._tables.currents[:, columns.index(contact)].astype(np.int64)
-            values = np.stack(
-                [sign * currents // divisor for _, _, sign, divisor in timing.phases], axis=1
-            )
-            if self.dtype == np.int16:
-                values //= unit_na
-            else:
-                values = values / NA_PER_MA
-            found.append(np.ascontiguousarray(values.astype(self.dtype)))
+            values = np.stack([sign * currents // divisor for _, _, sign, divisor in timing.phases], axis=1)
+            counts = values // unit_na if self.dtype == np.int16 else values / NA_PER_MA
+            found.append(np.ascontiguousarray(counts.astype(self.dtype)))
         return found
 
     def _require_range(self, unit_na: int, step_na: int) -> None:
@@ -191,7 +186,7 @@ def _template(index: int, timing: AreaTiming, ratio: Fraction) -> npt.NDArray[np
     spacing = int(timing.least_spacing * ratio)
     if width == 0 or length > spacing:
         raise ConfigError(
-            f"area {index + 1}: a pulse is {width} samples wide and {length} long, pulses {spacing} samples apart",
+            f"area {index + 1}: a phase has {width} samples, a pulse {length}, and pulses come every {spacing}",
             allowed="a sample rate at which each phase is at least one sample and pulses do not meet",
             remedy="Render at a higher sample rate.",
             code="sample-rate",

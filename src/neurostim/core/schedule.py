@@ -21,9 +21,11 @@ from neurostim.core.timing import AreaTiming
 from neurostim.core.validate import image_problems
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from neurostim.core.dose import Dose, UnitTotals
+    from neurostim.core.envelope import Enveloper
     from neurostim.core.expand import EventBlock
     from neurostim.core.placement import Interleave, Placer
     from neurostim.core.profile import WindowProfile
@@ -89,6 +91,7 @@ class Schedule:
         self._timings = tuple(AreaTiming.of(area, image.grid, image.duration_ns) for area in image.areas)
         self._profiles: dict[tuple[int, int | None], WindowProfile] = {}
         self._tables: Tables | None = None
+        self._enveloper: Enveloper | None = None
         self.interleave: Interleave = self._judge_interleave()
 
     @classmethod
@@ -233,6 +236,28 @@ class Schedule:
             dtype=dtype,
             unit_na=self.image.grid.step_na if unit_na is None else unit_na,
         )
+
+    def envelope(self, start_ns: int, duration_ns: int, columns: int) -> npt.NDArray[np.int32]:
+        """Exact least and greatest current of each contact in each column of a time window.
+
+        Parameters
+        ----------
+        start_ns, duration_ns : int
+            The window [ns].
+        columns : int
+            Column i holds the instants from ``start + floor(i x duration / columns)`` up to the next.
+
+        Returns
+        -------
+        int32[contacts, columns, 2]
+            Least and greatest current [nA]; contacts in the order of ``contacts``. 0 counts where
+            nothing drives the contact at some instant of the column.
+        """
+        if self._enveloper is None:
+            from neurostim.core.envelope import Enveloper
+
+            self._enveloper = Enveloper(self, self._placer())
+        return self._enveloper.envelope(start_ns, duration_ns, columns)
 
     def dose(self, duration_ns: int | None = None) -> Dose:
         """Exact charge of every unit whose nominal onset lies before ``duration_ns``.

@@ -57,7 +57,10 @@ class Tables(NamedTuple):
 
     ``area`` int64[areas, FIELDS]; ``offsets`` int64[areas, pulses] onset of each pulse in its unit;
     ``phases`` int64[areas, 3, 4] offset, width, sign, divisor; ``contacts`` int64[areas, columns]
-    device contacts; ``order`` int64[areas] areas by placement; ``run_first``, ``run_count``
+    device contacts; ``order`` int64[areas] areas by placement; ``look_back``,
+    ``look_ahead`` int64[areas], in that order: how much farther than a range asked for each area is
+    placed, because areas after it depend on it; ``fitting`` int64[areas, KINDS]
+    units that fit a window of each kind (rule 4); ``run_first``, ``run_count``
     int64[areas, KINDS] rows of ``run_starts`` int64 and ``currents`` int32[rows, columns].
     """
 
@@ -66,6 +69,9 @@ class Tables(NamedTuple):
     phases: npt.NDArray[np.int64]
     contacts: npt.NDArray[np.int64]
     order: npt.NDArray[np.int64]
+    look_back: npt.NDArray[np.int64]
+    look_ahead: npt.NDArray[np.int64]
+    fitting: npt.NDArray[np.int64]
     run_first: npt.NDArray[np.int64]
     run_count: npt.NDArray[np.int64]
     run_starts: npt.NDArray[np.int64]
@@ -114,6 +120,7 @@ def build_tables(schedule: Schedule) -> Tables:
     phases = np.zeros((count, 3, 4), dtype=np.int64)
     phases[:, :, 3] = 1
     contacts = np.zeros((count, columns), dtype=np.int64)
+    fitting = np.zeros((count, KINDS), dtype=np.int64)
     run_first = np.zeros((count, KINDS), dtype=np.int64)
     run_count = np.zeros((count, KINDS), dtype=np.int64)
     starts: list[npt.NDArray[np.int64]] = []
@@ -129,6 +136,7 @@ def build_tables(schedule: Schedule) -> Tables:
             if length is None and not (kind == CUT and timing.cycle_ns == 0):
                 continue
             profile = schedule.profile(index, length)
+            fitting[index, kind] = ENDLESS if profile.fitting is None else profile.fitting
             run_first[index, kind] = rows
             run_count[index, kind] = len(profile.run_starts)
             starts.append(profile.run_starts)
@@ -136,12 +144,17 @@ def build_tables(schedule: Schedule) -> Tables:
             padded[:, : profile.currents.shape[1]] = profile.currents
             currents.append(padded)
             rows += len(profile.run_starts)
+    order = placement_order(schedule)
+    look_back, look_ahead = _reaches([timings[index] for index in order], schedule.image.grid.guard_ticks)
     return Tables(
         area=area,
         offsets=offsets,
         phases=phases,
         contacts=contacts,
-        order=np.array(placement_order(schedule), dtype=np.int64),
+        order=np.array(order, dtype=np.int64),
+        look_back=look_back,
+        look_ahead=look_ahead,
+        fitting=fitting,
         run_first=run_first,
         run_count=run_count,
         run_starts=np.concatenate(starts),
@@ -149,6 +162,20 @@ def build_tables(schedule: Schedule) -> Tables:
         tick_ns=schedule.image.grid.tick_ns,
         guard=schedule.image.grid.guard_ticks,
     )
+
+
+def _reaches(ordered: list[AreaTiming], guard: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    back = np.zeros(len(ordered), dtype=np.int64)
+    ahead = np.zeros(len(ordered), dtype=np.int64)
+    for rank in range(len(ordered) - 2, -1, -1):
+        mine = ordered[rank]
+        shift = mine.max_shift if rank else 0
+        back[rank] = back[rank + 1 :].max() + guard + mine.unit_occupancy + shift
+        ahead[rank] = max(
+            int(ahead[later]) + ordered[later].max_shift + ordered[later].unit_occupancy + guard
+            for later in range(rank + 1, len(ordered))
+        )
+    return back, ahead
 
 
 def _fields(timing: AreaTiming) -> list[int]:
