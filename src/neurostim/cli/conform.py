@@ -18,7 +18,7 @@ MAX_FILE_BYTES = 16 << 20
 
 
 @app.command("conform")
-def conform(  # noqa: PLR0917 - the command line names every option
+def conform(
     trace: Annotated[
         Path, typer.Argument(help="Event table or trace, .csv or .npz, with its .json sidecar beside it.")
     ],

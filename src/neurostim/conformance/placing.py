@@ -31,7 +31,7 @@ def _first_ending_after(ends: I64, time: int) -> int:
 
 
 @njit(cache=True)
-def _walk(  # noqa: PLR0917 - compiled code takes no keywords
+def _walk(
     onset: I64, latest: I64, spans: I64, guard: int, busy_from: I64, busy_to: I64, placed: I64, kept: Flags
 ) -> None:
     for i in range(len(onset)):

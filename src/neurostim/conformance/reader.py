@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,6 +23,19 @@ TEXT: Final = frozenset({"contact", "kind"})
 MAX_HEADER: Final = 1024
 MAX_SIDECAR_BYTES: Final = 64 << 20
 MAX_TEXT: Final = 8
+
+# What zipfile, zlib and numpy raise on a broken archive; RuntimeError stands for one that claims encryption.
+_ARCHIVE_FAULTS: Final = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 _FAULTS: Final = {
     1: "no whole number",
@@ -179,7 +193,7 @@ def _parse(
                 if c == 13 and raw[at + 1] == 10:
                     at += 1
                     continue
-                if c in {44, 10}:
+                if c == 44 or c == 10:  # noqa: PLR1714 - a set would be built for every byte
                     break
                 if text[column]:
                     if size >= 8 or c <= 32 or c >= 127:
@@ -210,27 +224,22 @@ def _parse(
 
 def _read_npz(place: Path) -> dict[str, I64]:
     try:
-        with np.load(place, allow_pickle=False) as archive:
+        # Opened here, for numpy leaves the file it opens behind when the archive is broken.
+        with place.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise _refused(f"{place.name} is no npz archive", "an npz file of named columns")
-            _check_names(list(archive.files), place)
-            columns = {name: archive[name] for name in archive.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-    ) as error:
-        if isinstance(error, ConfigError):
-            raise
+            with archive:
+                _check_names(list(archive.files), place)
+                columns = {name: archive[name] for name in archive.files}
+    except ConfigError:
+        raise
+    except MemoryError as error:
+        raise _refused(f"{place.name} claims more rows than fit in memory", "a complete npz file") from error
+    except _ARCHIVE_FAULTS as error:
         raise _refused(
             f"{place.name} cannot be read: {error}", "a complete npz file without pickles"
         ) from error
-    except MemoryError as error:
-        raise _refused(f"{place.name} claims more rows than fit in memory", "a complete npz file") from error
     rows = columns["start_ns"].shape
     for name, column in columns.items():
         if column.ndim != 1 or column.shape != rows:
