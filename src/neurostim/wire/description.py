@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurostim.core.errors import ConfigError
+from neurostim.wire.frame import MAX_PAYLOAD_BYTES
 
 INTEGERS: Final = {
     "u8": ("B", 1, 0, 2**8 - 1),
@@ -43,13 +44,13 @@ class Field:
         return self.kind in ("data", "list")
 
     @property
-    def max_size(self) -> int:
-        """Most bytes it takes; for lists of structs the item size is in ``size``."""
+    def sizes(self) -> tuple[int, int]:
+        """Fewest and most bytes it takes; ``size`` of a list is that of an item."""
         if self.kind == "data":
-            return 2 + self.high
+            return 2 + self.low, 2 + self.high
         if self.kind == "list":
-            return 1 + self.size * self.high_count
-        return self.size
+            return 1, 1 + self.size * self.high_count
+        return self.size, self.size
 
     @property
     def high_count(self) -> int:
@@ -73,9 +74,9 @@ class RecordText:
         return sum(field.size for field in self.fields if not field.is_variable)
 
     @property
-    def max_size(self) -> int:
-        """Most bytes."""
-        return sum(field.max_size for field in self.fields)
+    def sizes(self) -> tuple[int, int]:
+        """Fewest and most bytes."""
+        return sum(field.sizes[0] for field in self.fields), sum(field.sizes[1] for field in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,10 @@ def _record(
     made = tuple(_field(f"{place}.{entry['name']}", entry, known) for entry in fields)
     if any(field.is_variable for field in made[:-1]):
         raise ConfigError(f"{place}: only the last field may have a variable length")
-    return RecordText(name, place, meaning, made)
+    record = RecordText(name, place, meaning, made)
+    if record.sizes[1] > MAX_PAYLOAD_BYTES:
+        raise ConfigError(f"{place}: up to {record.sizes[1]} bytes", allowed=f"{MAX_PAYLOAD_BYTES} bytes")
+    return record
 
 
 def _field(place: str, entry: Mapping[str, Any], known: _Known) -> Field:

@@ -64,7 +64,10 @@ def _yes(flag: bool) -> str:
 def _table(record: RecordText) -> list[str]:
     if not record.fields:
         return ["No fields."]
-    rows = ["| Offset | Field | Type | Bounds | Unit | Meaning |", "|---|---|---|---|---|---|"]
+    least, most = record.sizes
+    length = f"{least}" if least == most else f"{least}..{most}"
+    rows = [f"Length [bytes]: {length}", ""]
+    rows += ["| Offset | Field | Type | Bounds | Unit | Meaning |", "|---|---|---|---|---|---|"]
     offset = 0
     for field in record.fields:
         told = (f"`{field.name}`", field.type, _bounds(field), field.unit, field.meaning)
