@@ -1,0 +1,21 @@
+"""Real time for the servers; everything else of the simulator is told the time."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A source of time; tests put their own in its place."""
+
+    def monotonic_ns(self) -> int:
+        """Time that never jumps [ns]."""
+
+
+class SystemClock:
+    """The computer's clock."""
+
+    def monotonic_ns(self) -> int:
+        """Time that never jumps [ns]."""
+        return time.monotonic_ns()

@@ -1,0 +1,198 @@
+"""Real descriptors for a simulated device: a pty behind a stable symlink, and a TCP port on this computer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import Final, Protocol
+
+from neurostim.core.errors import ConfigError, TransportError
+
+MOST_BUFFERED: Final = 1 << 16
+READ_BYTES: Final = 1 << 14
+
+
+class Endpoint(Protocol):
+    """One open descriptor that a host may be on the other side of."""
+
+    def fileno(self) -> int:
+        """Descriptor to wait for."""
+
+    def read(self) -> bytes | None:
+        """Bytes from the host, or None where it has gone."""
+
+    def write(self, data: bytes) -> None:
+        """Send to the host; what it does not take in time is dropped, as on a serial line."""
+
+    def close(self) -> None:
+        """Close the descriptor."""
+
+
+class PtyPort:
+    """A pty that looks like a serial port under the name ``link``.
+
+    The slave side stays open here, so that hosts may come and go; it is raw, so that nothing is echoed.
+    """
+
+    def __init__(self, link: Path) -> None:
+        self._link = link
+        self._master = -1
+        self._slave = -1
+
+    @property
+    def url(self) -> str:
+        """What a host opens."""
+        return str(self._link)
+
+    def plug(self) -> PtyPort:
+        """Make the pty and point the link at it, in one step for those who look.
+
+        Raises
+        ------
+        ConfigError
+            Where the name belongs to something that is not a link.
+        TransportError
+            Where this system has no ptys or the link cannot be made.
+        """
+        try:
+            import tty
+        except ImportError as error:
+            raise TransportError(
+                "this system has no ptys", remedy="Use --tcp 127.0.0.1:0 instead.", code="no-pty"
+            ) from error
+        if self._link.exists() and not self._link.is_symlink():
+            raise ConfigError(
+                f"{self._link} exists and is no link", allowed="a new name, or an old link", code="pty-link"
+            )
+        try:
+            self._master, self._slave = os.openpty()
+            tty.setraw(self._slave)
+            os.set_blocking(self._master, False)
+            fresh = self._link.with_name(f".{self._link.name}.{os.getpid()}")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(os.ttyname(self._slave))
+            os.replace(fresh, self._link)
+        except OSError as error:
+            raise TransportError(
+                f"cannot make the pty {self._link}: {error.strerror}", code="pty-link"
+            ) from error
+        return self
+
+    def fileno(self) -> int:
+        """Descriptor to wait for."""
+        return self._master
+
+    def read(self) -> bytes | None:
+        """Bytes from whichever host has it open."""
+        try:
+            return os.read(self._master, READ_BYTES)
+        except BlockingIOError:
+            return b""
+
+    def write(self, data: bytes) -> None:
+        """Send; what the line does not take at once is lost."""
+        with contextlib.suppress(BlockingIOError):
+            while data:
+                data = data[os.write(self._master, data) :]
+
+    def close(self) -> None:
+        """Unplug: the host's reads fail from now on, and the link is gone."""
+        if self._master < 0:
+            return
+        # Another simulator may have taken the name over.
+        with contextlib.suppress(OSError):
+            if os.readlink(self._link) == os.ttyname(self._slave):
+                self._link.unlink()
+        os.close(self._master)
+        os.close(self._slave)
+        self._master = self._slave = -1
+
+
+class TcpClient:
+    """One host on the TCP port."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
+        self._pending = b""
+
+    def fileno(self) -> int:
+        """Descriptor to wait for."""
+        return self._connection.fileno()
+
+    def read(self) -> bytes | None:
+        """Bytes from this host, or None where it has gone."""
+        try:
+            return self._connection.recv(READ_BYTES) or None
+        except BlockingIOError:
+            return b""
+        except OSError:
+            return None
+
+    def write(self, data: bytes) -> None:
+        """Send; what piles up beyond 64 KiB is dropped whole."""
+        if len(self._pending) + len(data) <= MOST_BUFFERED:
+            self._pending += data
+        with contextlib.suppress(OSError):
+            while self._pending:
+                self._pending = self._pending[self._connection.send(self._pending) :]
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+
+class TcpPort:
+    """A listening TCP port of this computer; several hosts may connect, as on a shared line."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._listener: socket.socket | None = None
+
+    @property
+    def url(self) -> str:
+        """What a host opens."""
+        return f"socket://{self._host}:{self._port}"
+
+    def plug(self) -> TcpPort:
+        """Begin to listen; a port 0 becomes a free one and stays the same from then on.
+
+        Raises
+        ------
+        TransportError
+            Where the port cannot be had.
+        """
+        try:
+            self._listener = socket.create_server((self._host, self._port))
+        except OSError as error:
+            raise TransportError(
+                f"cannot listen on {self._host}:{self._port}: {error.strerror}",
+                remedy="Choose another port; 0 takes a free one.",
+                code="tcp-listen",
+            ) from error
+        self._listener.setblocking(False)
+        self._port = self._listener.getsockname()[1]
+        return self
+
+    def fileno(self) -> int:
+        """Descriptor to wait for."""
+        return self._listener.fileno() if self._listener else -1
+
+    def accept(self) -> TcpClient | None:
+        """Take the next host in."""
+        if self._listener is None:
+            return None
+        try:
+            return TcpClient(self._listener.accept()[0])
+        except (BlockingIOError, ConnectionError):
+            return None
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
