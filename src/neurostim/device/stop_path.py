@@ -147,6 +147,11 @@ class StopPath:
         elif emergency and not self._stop.emergency:
             self._stop.emergency = True
             self._stop.sent_ns = None
+        if self._stop.told:
+            # Asked again after NOT CONFIRMED: as urgent as the first time.
+            self._stop.told = False
+            self._stop.started_ns = now_ns
+            self._stop.sent_ns = None
         self._stop.waiting.append(future)
         self.drive(now_ns)
 
