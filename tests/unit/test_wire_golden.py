@@ -6,8 +6,8 @@ import pytest
 
 from neurostim.core.errors import ProtocolError
 from neurostim.wire import cobs
-from neurostim.wire.codec import pack, stop_frame, unpack
-from neurostim.wire.frame import FrameDecoder
+from neurostim.wire.codec import error_code, frame_error_code, pack, stop_frame, unpack, unpack_request
+from neurostim.wire.frame import Frame, FrameDecoder
 from neurostim.wire.image import decode_image, encode_image, image_digest
 from neurostim.wire.messages import MESSAGES
 from support.wire_data import build, crc32_by_definition, golden, image_of, message_class, octets
@@ -16,6 +16,7 @@ COBS = golden("cobs")
 VECTORS = golden("messages")["vector"]
 FRAMES = golden("frames")["vector"]
 IMAGES = golden("images")["vector"]
+REFUSED = golden("refused")
 
 
 @pytest.mark.parametrize("vector", COBS["vector"], ids=lambda vector: vector["name"])
@@ -74,3 +75,31 @@ def test_image_equals_the_vector_both_ways(vector):
     assert encode_image(image).hex(" ") == data.hex(" ")
     assert decode_image(data) == image
     assert image_digest(data).hex() == vector["sha256"]
+
+
+@pytest.mark.parametrize("vector", REFUSED["frame"], ids=lambda vector: vector["name"])
+def test_a_frame_with_a_right_checksum_and_wrong_content_is_refused_by_its_code(vector):
+    body = octets(vector["body"])
+    line = b"\0" + cobs.encode(body + crc32_by_definition(body).to_bytes(4, "little")) + b"\0"
+    (found,) = FrameDecoder().feed(line)
+    if isinstance(found, Frame):
+        with pytest.raises(ProtocolError) as caught:
+            unpack_request(found)
+        answer = error_code(caught.value)
+    else:
+        answer = frame_error_code(found)
+    assert answer is not None
+    assert answer.name == vector["answer"]
+
+
+@pytest.mark.parametrize("vector", REFUSED["image"], ids=lambda vector: vector["name"])
+def test_an_image_with_one_value_outside_is_refused(vector):
+    data, wrong = octets(IMAGES[0]["bytes"]), octets(vector["bytes"])
+    decode_image(data)
+    altered = data[: vector["at"]] + wrong + data[vector["at"] + len(wrong) :]
+    assert len(altered) == len(data)
+    assert altered != data
+    with pytest.raises(ProtocolError) as caught:
+        decode_image(altered)
+    assert caught.value.code == "bad-image"
+    assert vector["place"] in caught.value.message.partition(": found")[0]
