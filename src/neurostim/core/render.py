@@ -186,7 +186,7 @@ def _template(index: int, timing: AreaTiming, ratio: Fraction) -> npt.NDArray[np
     spacing = int(timing.least_spacing * ratio)
     if width == 0 or length > spacing:
         raise ConfigError(
-            f"area {index + 1}: a phase has {width} samples, a pulse {length}, and pulses come every {spacing}",
+            f"area {index + 1}: a phase has {width} samples, a pulse {length}, with one every {spacing}",
             allowed="a sample rate at which each phase is at least one sample and pulses do not meet",
             remedy="Render at a higher sample rate.",
             code="sample-rate",
