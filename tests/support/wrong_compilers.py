@@ -420,6 +420,10 @@ class Expander:
                     if value and end > start
                 ]
         delivered = [pulse for pulse in every if pulse["delivered"]]
+        for area in self.areas:
+            last = [pulse for pulse in delivered if pulse["area"] is area][-1:]
+            for pulse in last:
+                pulse["cut short"] = halt is not None
         rows += self._passive(delivered, settle, cut)
         if cut is not None and any(c["name"] == "emergency_stop" for c in self.commands):
             begin = cut + -(-20_000 // self.bench.tick_ns)
@@ -442,7 +446,8 @@ class Expander:
             near = 0
             for i, pulse in enumerate(own):
                 recovers = area.recharge == "passive" or (
-                    area.recharge == "passive-after-burst" and pulse["pulse"] == area.burst - 1
+                    area.recharge == "passive-after-burst"
+                    and (pulse["pulse"] == area.burst - 1 or pulse.get("cut short", False))
                 )
                 if not recovers or not pulse["alive"]:
                     continue

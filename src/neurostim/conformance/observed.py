@@ -61,12 +61,17 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Driven rows with one start, as one phase: ``current_na`` has a column a contact."""
+    """Driven rows with one start, as one phase.
+
+    ``current_na`` and ``charge`` [nA x ticks] have a column a contact; the charge is of each row's own
+    length, where the rows of a phase should differ.
+    """
 
     start: I64
     end: I64
     recharge: Flags
     current_na: I64
+    charge: I64
     row: I64
 
 
@@ -78,11 +83,14 @@ def gather(rows: Rows, columns: int) -> Groups:
     group = np.cumsum(fresh) - 1
     current = np.zeros((len(head), columns), dtype=np.int64)
     current[group, rows.column] = rows.amplitude_na
+    charge = np.zeros_like(current)
+    charge[group, rows.column] = rows.amplitude_na * (rows.end - rows.start)
     return Groups(
         start=rows.start[head],
         end=np.maximum.reduceat(rows.end, head) if len(head) else rows.end[:0],
         recharge=rows.kind[head] == RECHARGE,
         current_na=current,
+        charge=charge,
         row=head,
     )
 
