@@ -41,7 +41,16 @@ SHORT: Final = "#F2F4F6"
 COLUMNS: Final = 1500
 _SIZE_INCHES: Final = (12.0, 8.4)
 _DPI: Final = 150
-_UNITS: Final = ((86_400 * 10**9, "days"), (3600 * 10**9, "h"), (60 * 10**9, "min"), (10**9, "s"))
+_S: Final = 10**9
+# From this length on [ns], times are written in that many ns, under that name.
+_UNITS: Final = (
+    (3 * 86_400 * _S, 86_400 * _S, "days"),
+    (5 * 3600 * _S, 3600 * _S, "h"),
+    (600 * _S, 60 * _S, "min"),
+    (2 * _S, _S, "s"),
+    (_S // 500, _S // 1000, "ms"),
+    (0, _S // 1_000_000, "us"),
+)
 
 
 def draw(program: Program, out: Path, *, profile: str | None = None, span_ns: int | None = None) -> None:
@@ -138,11 +147,8 @@ def _style(axes: Axes, title: str, ylabel: str) -> None:
         axes.spines[side].set_color(FAINT)
 
 
-def _time_unit(length_ns: int) -> tuple[float, str]:
-    for size, name in _UNITS:
-        if length_ns >= 2 * size:
-            return float(size), name
-    return (1e6, "ms") if length_ns >= 2_000_000 else (1e3, "us")
+def _time_unit(length_ns: int) -> tuple[int, str]:
+    return next((size, name) for least, size, name in _UNITS if length_ns >= least)
 
 
 def _current_unit(peak_na: float) -> tuple[float, str]:
@@ -191,7 +197,8 @@ def _unit(
     size, unit = _time_unit(span.length_ns)
     steps = stretch(schedule, span)
     times = (found.at_ns - span.start_ns) / size
-    amps, amp_unit = _current_unit(float(np.abs(found.current_na).max(initial=0)))
+    amps_peak = float(np.abs(found.current_na).max(initial=0))
+    amps, amp_unit = _current_unit(amps_peak)
     for axes in (current, voltage):
         for first, last in _shorted_spans(np.asarray(steps.shorted.any(axis=1))):
             edges = (steps.edge_ns[[first, last]] - span.start_ns) / size
@@ -204,8 +211,13 @@ def _unit(
         look: dict[str, Any] = {"color": colours[contact], "linewidth": width, "solid_joinstyle": "miter"}
         current.plot(times, found.current_na[:, number] / amps, **look)
         voltage.plot(times, found.voltage_uv[:, number] / 1e6, **look)
-    kind = "One unit" if len(schedule.image.areas) == 1 else "How the areas interleave"
-    began = f"{span.start_ns / 10**9:.3f}".rstrip("0").rstrip(".")
+    if amps_peak == 0:
+        for axes in (current, voltage):
+            axes.set_ylim(-1, 1)
+    kind = "One unit" if span.units == 1 else "Some units"
+    if len(schedule.image.areas) > 1:
+        kind = "How the areas interleave"
+    began = f"{span.onset_ns / _S:.3f}".rstrip("0").rstrip(".")
     _style(current, f"{kind}, {began} s after the start: current into the tissue", f"Current ({amp_unit})")
     _style(voltage, "Voltage at the contact against the tissue (nominal circuit)", "Voltage (V)")
     current.tick_params(labelbottom=False)

@@ -30,10 +30,15 @@ SAMPLES: Final = 1600
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time [ns] from the start of output."""
+    """A stretch of time [ns] from the start of output.
+
+    ``onset_ns`` is the first nominal onset of interest in it, ``units`` how many are shown.
+    """
 
     start_ns: int
     length_ns: int
+    onset_ns: int = 0
+    units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def unit_span(schedule: Schedule) -> Span:
     else:
         length = unit_ns * 3 // 2
     lead_in = min(max(length // 20, tick), onset * tick)
-    return Span(onset * tick - lead_in, length + lead_in)
+    return Span(onset * tick - lead_in, length + lead_in, onset * tick, -(-length // interval_ns))
 
 
 def stretch(schedule: Schedule, span: Span) -> Stretch:

@@ -21,36 +21,46 @@ IDLE: Final = "#D9DDE1"
 BODY: Final = "#F4F5F7"
 INK: Final = "#222222"
 FAINT: Final = "#8A8A8A"
-_Place = tuple[tuple[float, float], tuple[float, float]]
 _GAP_MM: Final = 14.0
+_PAD_UM: Final = 20_000
 _BARS_MM: Final = (50, 20, 10, 5, 2, 1)
 
 
 def draw_leads(axes: Axes, schedule: Schedule, leads: Sequence[Lead], colours: dict[int, str]) -> None:
     """Draw every lead from tip (top) to tail, side by side, and the return pad where there is one."""
     texts = _texts(schedule)
+    has_room = len(leads) == 1 and (_is_slender(leads[0]) or _is_pad(leads[0]))
     x, index, extent = 0.0, 0, _Extent()
     for number, lead in enumerate(leads, start=1):
         left, right = _sides(lead)
         x -= left
-        _body(axes, lead, x, extent)
+        top = _body(axes, lead, x, extent)
         if len(leads) > 1:
-            axes.text(x, extent.top - 1, f"lead {number}", ha="center", va="bottom", fontsize=8, color=FAINT)
+            at = (x + (left + right) / 2, top - 1)
+            axes.text(*at, f"lead {number}", ha="center", va="bottom", fontsize=8, color=FAINT)
+            extent.include(extent.left, extent.right, top - 8, extent.bottom)
         for contact in lead.contacts:
             index += 1
             centre = (x + contact.x_um / 1000, contact.y_um / 1000)
             size = (contact.width_um / 1000, contact.length_um / 1000)
             _contact(axes, centre, size, colours.get(index, IDLE), extent)
             label = schedule.labels.get(index, str(contact.number))
-            _label(axes, (centre, size), label, texts.get(index, ""), slender=_is_slender(lead))
+            text = texts.get(index, "") if has_room else ""
+            if _is_slender(lead):
+                beside = (centre[0] + size[0] / 2 + 1.2, centre[1])
+                _side_label(axes, beside, label, text, active=index in texts)
+            else:
+                _inner_label(axes, centre, f"{label}\n{text}".strip(), active=index in texts)
         x += right + _GAP_MM
     pad = next((lead.return_pad for lead in leads if lead.return_pad is not None), None)
     if pad is not None and RETURN_INDEX in schedule.contacts:
         size = (pad.width_um / 1000, pad.length_um / 1000)
         centre = ((extent.left + extent.right) / 2, extent.bottom + 6 + size[1] / 2)
         _contact(axes, centre, size, colours[RETURN_INDEX], extent)
-        note = f"return\n{texts[RETURN_INDEX]}"
-        axes.text(*centre, note, ha="center", va="center", fontsize=8.5, color="white")
+        _inner_label(axes, centre, f"return\n{texts[RETURN_INDEX]}", active=True)
+    _scale_bar(axes, extent)
+    if not has_room:
+        _list(axes, schedule, texts, colours, extent)
     _finish(axes, extent, ", ".join(dict.fromkeys(lead.title for lead in leads)))
 
 
@@ -89,7 +99,12 @@ def _is_slender(lead: Lead) -> bool:
     return right - left < 5
 
 
-def _body(axes: Axes, lead: Lead, x: float, extent: _Extent) -> None:
+def _is_pad(lead: Lead) -> bool:
+    return all(contact.width_um >= _PAD_UM for contact in lead.contacts)
+
+
+def _body(axes: Axes, lead: Lead, x: float, extent: _Extent) -> float:
+    """Draw the body; where its top is."""
     left, right = _sides(lead)
     margin = 0.0 if _is_slender(lead) else 1.0
     top = min(contact.y_um - contact.length_um / 2 for contact in lead.contacts) / 1000 - 2
@@ -101,6 +116,7 @@ def _body(axes: Axes, lead: Lead, x: float, extent: _Extent) -> None:
     )  # fmt: skip
     axes.add_patch(box)
     extent.include(x + left - margin, x + right + margin, top, bottom)
+    return top
 
 
 def _contact(
@@ -111,36 +127,53 @@ def _contact(
     extent.include(left, left + size[0], top, top + size[1])
 
 
-def _label(axes: Axes, place: _Place, label: str, text: str, *, slender: bool) -> None:
-    """Write the label: in a large plate, beside a contact of a slender lead, else on the contact."""
-    centre, size = place
-    if size[0] > 10:
-        axes.text(*centre, f"{label}\n{text}".strip(), ha="center", va="center", fontsize=8.5, color="white")
-        return
-    weight = "bold" if text else "normal"
-    if slender:
-        side = centre[0] + size[0] / 2 + 1.2
-        shown = f"{label}   {text}".rstrip().replace("\n", f"\n{' ' * (len(label) + 3)}")
-        axes.text(side, centre[1], shown, ha="left", va="center", fontsize=8.5, weight=weight,
-                  color=INK if text else FAINT)  # fmt: skip
-        return
-    axes.text(*centre, label, ha="center", va="center", fontsize=6.5, weight=weight,
-              color="white" if text else INK)  # fmt: skip
+def _side_label(axes: Axes, at: tuple[float, float], label: str, text: str, *, active: bool) -> None:
+    """The label beside a contact of a slender lead, with what it carries where there is room."""
+    shown = f"{label}   {text}".rstrip().replace("\n", f"\n{' ' * (len(label) + 3)}")
+    weight, colour = ("bold", INK) if active else ("normal", FAINT)
+    axes.text(*at, shown, ha="left", va="center", fontsize=8.5, weight=weight, color=colour)
 
 
-def _finish(axes: Axes, extent: _Extent, title: str) -> None:
+def _inner_label(axes: Axes, at: tuple[float, float], text: str, *, active: bool) -> None:
+    """The label on a contact of a paddle, or in a pad with what it carries."""
+    size = 8.5 if "\n" in text else 6.5
+    axes.text(*at, text, ha="center", va="center", fontsize=size, color="white" if active else INK)
+
+
+def _list(
+    axes: Axes, schedule: Schedule, texts: dict[int, str], colours: dict[int, str], extent: _Extent
+) -> None:
+    """Contacts and what they carry, right of paddles and of several leads, where labels have no room."""
+    height = extent.bottom - extent.top
+    # Labels stand beside the contacts of slender leads, and are longer with several leads.
+    several = any("." in schedule.labels[contact] for contact in schedule.contacts)
+    left = extent.right + height * (0.11 if several else 0.06)
+    indent = height * (0.095 if several else 0.075)
+    y = extent.top + height * 0.02
+    for contact in schedule.contacts:
+        label = schedule.labels[contact]
+        axes.text(left, y, label, va="top", fontsize=8.5, weight="bold", color=colours[contact])
+        for line in texts[contact].split("\n"):
+            axes.text(left + indent, y, line, va="top", fontsize=8.5, color=INK)
+            y += height * 0.042
+    extent.include(extent.left, left + height * 0.3, extent.top, y)
+
+
+def _scale_bar(axes: Axes, extent: _Extent) -> None:
     height, width = extent.bottom - extent.top, extent.right - extent.left
     bar = next(size for size in _BARS_MM if size <= max(height, width) / 4 or size == 1)
     below = extent.bottom + height * 0.05
-    axes.plot(
-        [extent.left, extent.left + bar], [below, below], color=INK, linewidth=1.6, solid_capstyle="butt"
-    )
+    ends = [extent.left, extent.left + bar]
+    axes.plot(ends, [below, below], color=INK, linewidth=1.6, solid_capstyle="butt")
     axes.text(extent.left, below + height * 0.015, f"{bar} mm", ha="left", va="top", fontsize=8, color=INK)
-    title = textwrap.fill(title, 34)
-    axes.set_title(title, loc="left", fontsize=10.5, color=INK, fontweight="bold")
+    extent.include(extent.left, extent.right, extent.top, below + height * 0.06)
+
+
+def _finish(axes: Axes, extent: _Extent, title: str) -> None:
+    axes.set_title(textwrap.fill(title, 34), loc="left", fontsize=10.5, color=INK, fontweight="bold")
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.03)
-    axes.update_datalim([(extent.left, extent.top), (extent.right, below + height * 0.06)])
+    axes.update_datalim([(extent.left, extent.top), (extent.right, extent.bottom)])
     axes.autoscale_view()
     axes.invert_yaxis()
     axes.axis("off")
