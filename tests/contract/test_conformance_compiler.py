@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 
-from neurostim.conformance import Report, TraceTable, judge
+from neurostim.conformance import Report, TraceTable, judge, read_trace
 from neurostim.core.compile import compile_program
 from neurostim.core.errors import ConfigError
+from neurostim.core.events import write_events
 from neurostim.core.image import RETURN_INDEX, Grid
 from neurostim.core.program_file import load_preset, parse_program, presets
 from neurostim.core.schedule import Schedule
@@ -91,6 +93,17 @@ def test_a_second_of_hour_23_as_compiled_conforms(name: str) -> None:
     # Microseconds past the hour, so that the cut falls between the phases of a pulse too.
     report = judged(source, schedule, GRIDS[0], 23 * 3600 * 10**9 + 47_000, 1_000_000_000)
     assert report.conforms, report.to_text()
+
+
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_the_event_table_of_every_preset_is_read_and_conforms(name: str, tmp_path: Path) -> None:
+    source = tomllib.loads(presets()[name].read_text(encoding="utf-8"))
+    schedule = compile_program(load_preset(name), grid(GRIDS[0]))
+    for path, start_ns in ((tmp_path / "a.csv", 0), (tmp_path / "b.npz", 3_600_000_047_000)):
+        rows = write_events(schedule, path, start_ns=start_ns, duration_ns=200_000_000)
+        table, sidecar = read_trace(path)
+        report = judge(source, table, sidecar)
+        assert (report.rows, report.conforms) == (rows, True), report.to_text()
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
