@@ -74,8 +74,8 @@ def render_codec(description: Description) -> str:
     )
     parts = [_HEAD.format(version=description.protocol_version, imports=imports)]
     for name, value, unit, meaning in description.constants:
-        note = _sentence(meaning) + (f" [{unit}]" if unit else "")
-        parts.append("\n".join([f"{name}: Final = {_number(value)}", *_docstring(note, "")]) + "\n")
+        note = _docstring(_sentence(meaning, unit), "")
+        parts.append("\n".join([f"{name}: Final = {_number(value)}", *note]) + "\n")
     for entry in description.enums:
         if entry.python:
             continue
@@ -94,8 +94,9 @@ def render_codec(description: Description) -> str:
     return "".join(parts)
 
 
-def _sentence(meaning: str) -> str:
-    return meaning[0].upper() + meaning[1:] + ("" if meaning.endswith(".") else ".")
+def _sentence(meaning: str, unit: str = "") -> str:
+    words = meaning[0].upper() + meaning[1:].removesuffix(".")
+    return f"{words} [{unit}]." if unit else f"{words}."
 
 
 def _docstring(meaning: str, indent: str) -> list[str]:
@@ -172,7 +173,7 @@ def _render_record(record: RecordText, base: str, facts: Sequence[str]) -> str:
         out += [*_wrap(f'"""{_sentence(record.meaning)}', "    "), "", "    Attributes", "    ----------"]
         for field in record.fields:
             out += [f"    {field.name} : {_annotation(field)}"]
-            out += _wrap(_sentence(field.meaning) + (f" [{field.unit}]" if field.unit else ""), "        ")
+            out += _wrap(_sentence(field.meaning, field.unit), "        ")
         out += ['    """', ""]
         out += [f"    {field.name}: {_annotation(field)}" for field in record.fields]
     else:

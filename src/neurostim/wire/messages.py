@@ -18,41 +18,41 @@ from neurostim.wire.layout import Event, Kind, Lane, Message, Need, Record, Repl
 PROTOCOL_VERSION: Final = 1
 
 HEARTBEAT_INTERVAL_US: Final = 100_000
-"""A controlling host sends a heartbeat this often. [us]"""
+"""A controlling host sends a heartbeat this often [us]."""
 HEARTBEAT_TIMEOUT_US: Final = 300_000
-"""No living heartbeat for this long starts the dead-man's ramp-down. [us]"""
+"""No living heartbeat for this long starts the dead-man's ramp-down [us]."""
 DEAD_MAN_RAMP_US: Final = 200_000
-"""The dead-man's ramp-down ends in silence at most this much later. [us]"""
+"""The dead-man's ramp-down ends in silence at most this much later [us]."""
 LEASE_MAX_AGE_US: Final = 500_000
-"""A lease older than this is refused and feeds no watchdog. [us]"""
+"""A lease older than this is refused and feeds no watchdog [us]."""
 SUPERVISOR_TOKEN_MAX_AGE_US: Final = 1_000_000
-"""A supervisor token that has not changed for this long makes heartbeats dead. [us]"""
+"""A supervisor token that has not changed for this long makes heartbeats dead [us]."""
 ARM_TOKEN_VALID_US: Final = 2_000_000
-"""An arm token is valid this long, once. [us]"""
+"""An arm token is valid this long, once [us]."""
 STOP_EMERGENCY_AFTER_US: Final = 250_000
-"""A stop unconfirmed for this long is followed by an emergency stop. [us]"""
+"""A stop unconfirmed for this long is followed by an emergency stop [us]."""
 STOP_UNCONFIRMED_AFTER_US: Final = 600_000
-"""A stop unconfirmed for this long is shown as NOT CONFIRMED, pull the lead cable. [us]"""
+"""A stop unconfirmed for this long is shown as NOT CONFIRMED, pull the lead cable [us]."""
 STOP_REPEAT_US: Final = 50_000
-"""An unconfirmed stop frame is sent again this often. [us]"""
+"""An unconfirmed stop frame is sent again this often [us]."""
 SESSION_TIMEOUT_US: Final = 5_000_000
-"""A session that sent no valid frame for this long is closed. [us]"""
+"""A session that sent no valid frame for this long is closed [us]."""
 MAX_UNACKNOWLEDGED_BYTES: Final = 256
-"""A host never has more than this queued without an answer; a heartbeat still fits behind any of its frames.
-[bytes]
+"""A host never has more than this queued without an answer; a heartbeat still fits behind any of its frames
+[bytes].
 """
 COMMAND_RECORD_COUNT: Final = 64
-"""Outcomes a device keeps for each session. [commands]"""
+"""Outcomes a device keeps for each session [commands]."""
 AMPLITUDE_STEPS_PER_S: Final = 3
-"""Most upward amplitude steps accepted in any second. [1/s]"""
+"""Most upward amplitude steps accepted in any second [1/s]."""
 TELEMETRY_INTERVAL_US: Final = 100_000
-"""A device sends telemetry this often while output is on. [us]"""
+"""A device sends telemetry this often while output is on [us]."""
 EMERGENCY_SHORT_US: Final = 100_000
-"""Contacts are shorted through the resistor this long after an emergency stop, then float. [us]"""
+"""Contacts are shorted through the resistor this long after an emergency stop, then float [us]."""
 SOFT_STOP_MAX_US: Final = 2_000_000
-"""A soft stop takes at most this long. [us]"""
+"""A soft stop takes at most this long [us]."""
 IMPEDANCE_PULSES_MAX: Final = 10
-"""Most pulses an impedance measurement gives to one contact. [pulses]"""
+"""Most pulses an impedance measurement gives to one contact [pulses]."""
 NO_SLOT: Final = 255
 """No program slot."""
 NO_AREA: Final = 255
@@ -60,9 +60,9 @@ NO_AREA: Final = 255
 NO_CONTACT: Final = 0
 """No contact."""
 RETURN_MASK_BIT: Final = 32
-"""Bit of a contact mask that stands for the return pad; bit n - 1 stands for contact n. [bit]"""
+"""Bit of a contact mask that stands for the return pad; bit n - 1 stands for contact n [bit]."""
 ATTOCOULOMB_PER_NC: Final = 1_000_000_000
-"""One whole nanocoulomb of a charge counter. [aC]"""
+"""One whole nanocoulomb of a charge counter [aC]."""
 
 
 class DeviceState(enum.IntEnum):
@@ -358,11 +358,11 @@ class RangeOfArea(Record):
     area : int
         Area index.
     min_na : int
-        Lowest approved amplitude. [nA]
+        Lowest approved amplitude [nA].
     max_na : int
-        Highest approved amplitude. [nA]
+        Highest approved amplitude [nA].
     step_na : int
-        Step of the range. [nA]
+        Step of the range [nA].
     """
 
     area: int
@@ -388,13 +388,13 @@ class AreaDose(Record):
     area : int
         Area index.
     amplitude_na : int
-        Amplitude last set. [nA]
+        Amplitude last set [nA].
     pulses : int
-        Pulses with current. [pulses]
+        Pulses with current [pulses].
     stim_nc : int
-        Charge of the stimulation phases, cathodes only, whole part. [nC]
+        Charge of the stimulation phases, cathodes only, whole part [nC].
     stim_ac : int
-        Remainder. [aC]
+        Remainder [aC].
     """
 
     area: int
@@ -422,19 +422,19 @@ class ContactDose(Record):
     contact : int
         Device contact, 255 the return pad.
     pulses : int
-        Pulses with current. [pulses]
+        Pulses with current [pulses].
     cathodic_nc : int
-        Cathodic charge of stimulation phases, whole part. [nC]
+        Cathodic charge of stimulation phases, whole part [nC].
     cathodic_ac : int
-        Remainder. [aC]
+        Remainder [aC].
     anodic_nc : int
-        Anodic charge of stimulation phases, whole part. [nC]
+        Anodic charge of stimulation phases, whole part [nC].
     anodic_ac : int
-        Remainder. [aC]
+        Remainder [aC].
     recovered_nc : int
-        Charge of active recharge and passive recovery, signed, rounded down. [nC]
+        Charge of active recharge and passive recovery, signed, rounded down [nC].
     recovered_ac : int
-        Remainder, added to the whole part. [aC]
+        Remainder, added to the whole part [aC].
     """
 
     contact: int
@@ -470,13 +470,13 @@ class ContactReading(Record):
     status : ContactStatus
         Judgement.
     series_ohm : int
-        Early sample: series resistance. [ohm]
+        Early sample: series resistance [ohm].
     late_ohm : int
-        Late sample: with polarisation. [ohm]
+        Late sample: with polarisation [ohm].
     current_na : int
-        Current of the reading. [nA]
+        Current of the reading [nA].
     pulses : int
-        Pulses given to this contact. [pulses]
+        Pulses given to this contact [pulses].
     """
 
     contact: int
@@ -508,7 +508,7 @@ class EventRecord(Record):
     boot_count : int
         Boot in which it happened.
     clock_us : int
-        Device clock. [us]
+        Device clock [us].
     code : EventCode
         What happened.
     dose_number : int
@@ -593,9 +593,9 @@ class HelloReply(Reply):
     controller : bytes
         Host in control, zeros for none.
     clock_us : int
-        Device clock. [us]
+        Device clock [us].
     clock_ticks : int
-        Device clock. [ticks]
+        Device clock [ticks].
     boot_count : int
         Boots of this device.
     dose_count : int
@@ -705,35 +705,35 @@ class CapabilitiesReply(Reply):
     Attributes
     ----------
     tick_ns : int
-        Time step. [ns]
+        Time step [ns].
     step_na : int
-        Amplitude step. [nA]
+        Amplitude step [nA].
     guard_ns : int
-        Guard between areas. [ns]
+        Guard between areas [ns].
     recovery_min_ns : int
-        Shortest passive recovery. [ns]
+        Shortest passive recovery [ns].
     slots : int
         Program slots.
     max_areas : int
         Areas in an image.
     max_contact_na : int
-        Largest current of a contact. [nA]
+        Largest current of a contact [nA].
     max_total_na : int
-        Largest sum over the cathodes. [nA]
+        Largest sum over the cathodes [nA].
     min_width_ns : int
-        Shortest phase. [ns]
+        Shortest phase [ns].
     max_width_ns : int
-        Longest phase, recharge included. [ns]
+        Longest phase, recharge included [ns].
     max_rate_mhz : int
-        Highest pulse rate. [mHz]
+        Highest pulse rate [mHz].
     rail_mv : int
-        Compliance voltage. [mV]
+        Compliance voltage [mV].
     discharge_ohm : int
-        Resistor of passive recovery. [ohm]
+        Resistor of passive recovery [ohm].
     min_ramp_ns : int
-        Shortest ramp. [ns]
+        Shortest ramp [ns].
     max_image_bytes : int
-        Longest image. [bytes]
+        Longest image [bytes].
     """
 
     tick_ns: int
@@ -827,9 +827,9 @@ class StatusReply(Reply):
     Attributes
     ----------
     clock_us : int
-        Device clock. [us]
+        Device clock [us].
     clock_ticks : int
-        Device clock. [ticks]
+        Device clock [ticks].
     boot_count : int
         Boots of this device.
     state : DeviceState
@@ -849,11 +849,11 @@ class StatusReply(Reply):
     dose_number : int
         Dose under way, 0 for none.
     dead_man_us : int
-        Time until the dead-man acts, 0 where none runs. [us]
+        Time until the dead-man acts, 0 where none runs [us].
     controller : bytes
         Host in control, zeros for none.
     battery_permille : int
-        Battery. [0.1 %]
+        Battery [0.1 %].
     events_dropped : int
         Telemetry frames this boot could not send.
     frames_refused : int
@@ -861,7 +861,7 @@ class StatusReply(Reply):
     log_next : int
         Index the next event log record will have.
     amplitudes_na : tuple[int, ...]
-        Present amplitude by area. [nA]
+        Present amplitude by area [nA].
     """
 
     clock_us: int
@@ -917,7 +917,7 @@ class LoadBegin(Request):
     slot : int
         Slot.
     length : int
-        Length of the image. [bytes]
+        Length of the image [bytes].
     image_sha256 : bytes
         Digest the image must have.
     """
@@ -949,7 +949,7 @@ class LoadBeginReply(Reply):
     slot : int
         Slot.
     expected_offset : int
-        Offset of the next chunk: 0. [bytes]
+        Offset of the next chunk: 0 [bytes].
     """
 
     slot: int
@@ -974,7 +974,7 @@ class LoadChunk(Request):
     slot : int
         Slot.
     offset : int
-        Where the piece begins. [bytes]
+        Where the piece begins [bytes].
     data : bytes
         The piece.
     """
@@ -1006,7 +1006,7 @@ class LoadChunkReply(Reply):
     slot : int
         Slot.
     expected_offset : int
-        Offset of the next chunk. [bytes]
+        Offset of the next chunk [bytes].
     """
 
     slot: int
@@ -1117,7 +1117,7 @@ class SlotInfoReply(Reply):
     state : SlotState
         What it holds.
     length : int
-        Length of the image, 0 where not committed. [bytes]
+        Length of the image, 0 where not committed [bytes].
     image_sha256 : bytes
         Digest computed now over the stored bytes, zeros where not committed.
     approval_sha256 : bytes
@@ -1191,7 +1191,7 @@ class ArmReply(Reply):
     token : int
         One-time token.
     valid_us : int
-        How long it is valid. [us]
+        How long it is valid [us].
     dose_count : int
         Doses ever started.
     """
@@ -1247,7 +1247,7 @@ class FireReply(Reply):
     dose_number : int
         Number of this dose: expected_dose_count + 1.
     start_tick : int
-        Device clock at the output's time 0. [ticks]
+        Device clock at the output's time 0 [ticks].
     """
 
     dose_number: int
@@ -1303,7 +1303,7 @@ class ImpedanceFireReply(Reply):
     dose_number : int
         Number of this dose.
     start_tick : int
-        Device clock at the output's time 0. [ticks]
+        Device clock at the output's time 0 [ticks].
     """
 
     dose_number: int
@@ -1330,9 +1330,9 @@ class SetAmplitude(Request):
     area : int
         Area index.
     from_na : int
-        Amplitude it replaces. [nA]
+        Amplitude it replaces [nA].
     to_na : int
-        New amplitude: a step of the approved range, or zero. [nA]
+        New amplitude: a step of the approved range, or zero [nA].
     """
 
     dose_number: int
@@ -1366,9 +1366,9 @@ class SetAmplitudeReply(Reply):
     area : int
         Area index.
     amplitude_na : int
-        Amplitude now set. [nA]
+        Amplitude now set [nA].
     at_tick : int
-        Device clock at which it was set. [ticks]
+        Device clock at which it was set [ticks].
     """
 
     dose_number: int
@@ -1409,9 +1409,9 @@ class SoftStopReply(Reply):
     state : DeviceState
         State entered.
     at_tick : int
-        Device clock at which it took effect. [ticks]
+        Device clock at which it took effect [ticks].
     silent_tick : int
-        Device clock at which no pulse starts any more. [ticks]
+        Device clock at which no pulse starts any more [ticks].
     """
 
     state: DeviceState
@@ -1456,7 +1456,7 @@ class StopReply(Reply):
     output_on : bool
         Whether the last pulse is still being completed.
     at_tick : int
-        Device clock at which output was first stopped. [ticks]
+        Device clock at which output was first stopped [ticks].
     """
 
     state: DeviceState
@@ -1501,7 +1501,7 @@ class EmergencyStopReply(Reply):
     output_on : bool
         Always false.
     at_tick : int
-        Device clock at which output was first stopped. [ticks]
+        Device clock at which output was first stopped [ticks].
     """
 
     state: DeviceState
@@ -1604,9 +1604,9 @@ class HeartbeatReply(Reply):
     Attributes
     ----------
     clock_us : int
-        Device clock. [us]
+        Device clock [us].
     clock_ticks : int
-        Device clock. [ticks]
+        Device clock [ticks].
     state : DeviceState
         Present state.
     living : bool
@@ -1640,7 +1640,7 @@ class ClockSync(Request):
     Attributes
     ----------
     host_ns : int
-        Host clock at sending. [ns]
+        Host clock at sending [ns].
     """
 
     host_ns: int
@@ -1664,13 +1664,13 @@ class ClockSyncReply(Reply):
     Attributes
     ----------
     host_ns : int
-        As asked. [ns]
+        As asked [ns].
     received_ticks : int
-        Device clock at receipt. [ticks]
+        Device clock at receipt [ticks].
     sent_ticks : int
-        Device clock at the answer. [ticks]
+        Device clock at the answer [ticks].
     tick_ns : int
-        Nominal length of a tick. [ns]
+        Nominal length of a tick [ns].
     """
 
     host_ns: int
@@ -1798,9 +1798,9 @@ class DoseReply(Reply):
     boot_count : int
         Boot in which it started.
     start_tick : int
-        Device clock at the output's time 0. [ticks]
+        Device clock at the output's time 0 [ticks].
     end_tick : int
-        Device clock at silence; while it lasts, the present. [ticks]
+        Device clock at silence; while it lasts, the present [ticks].
     running : bool
         Whether it lasts.
     stop_cause : StopCause
@@ -1808,7 +1808,7 @@ class DoseReply(Reply):
     fault : FaultCode
         Fault that ended it.
     compliance_pulses : int
-        Pulses in which the rail limited a current. [pulses]
+        Pulses in which the rail limited a current [pulses].
     areas : tuple[AreaDose, ...]
         By area.
     """
@@ -2084,7 +2084,7 @@ class StateChanged(Event):
     dose_number : int
         Dose under way or just ended, 0 for none.
     at_tick : int
-        Device clock. [ticks]
+        Device clock [ticks].
     """
 
     previous: DeviceState
@@ -2125,7 +2125,7 @@ class Fault(Event):
     dose_number : int
         Dose it ended, 0 for none.
     at_tick : int
-        Device clock. [ticks]
+        Device clock [ticks].
     """
 
     fault: FaultCode
@@ -2188,15 +2188,15 @@ class Compliance(Event):
     dose_number : int
         Dose under way.
     at_tick : int
-        Device clock. [ticks]
+        Device clock [ticks].
     area : int
         Area index.
     contact : int
         Device contact.
     commanded_na : int
-        Current commanded, cathodic negative. [nA]
+        Current commanded, cathodic negative [nA].
     delivered_na : int
-        Current at the end of the phase. [nA]
+        Current at the end of the phase [nA].
     """
 
     dose_number: int
@@ -2227,23 +2227,23 @@ class Telemetry(Event):
     Attributes
     ----------
     clock_us : int
-        Device clock. [us]
+        Device clock [us].
     clock_ticks : int
-        Device clock. [ticks]
+        Device clock [ticks].
     state : DeviceState
         Present state.
     dose_number : int
         Dose under way, 0 for none.
     elapsed_ticks : int
-        Since the output's time 0. [ticks]
+        Since the output's time 0 [ticks].
     dead_man_us : int
-        Time until the dead-man acts. [us]
+        Time until the dead-man acts [us].
     battery_permille : int
-        Battery. [0.1 %]
+        Battery [0.1 %].
     events_dropped : int
         Telemetry frames this boot could not send.
     compliance_pulses : int
-        Pulses in which the rail limited a current. [pulses]
+        Pulses in which the rail limited a current [pulses].
     areas : tuple[AreaDose, ...]
         By area.
     """
