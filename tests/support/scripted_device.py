@@ -294,9 +294,9 @@ class ScriptedDevice:
         if self.deaf(request):
             return
         self.received.append(request)
+        link = self.links.get(frame.session)
+        session = frame.session if link else 0
         reply = self._answer(frame, request)
-        session = frame.session if frame.session in self.links else 0
-        link = self.links.get(session)
         for delay_ns, treated in self.treat(request, reply):
             if link is not None:
                 link.sent += 1

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from neurostim.core.errors import NeurostimError, TransportError
+from neurostim.core.errors import CommandTimeout, NeurostimError, TransportError
 from neurostim.device import scripts
 from neurostim.device.clock import Clock, SystemClock, new_host_id
 from neurostim.device.clock_estimate import ClockFit
@@ -113,7 +113,7 @@ class NativeStimulator(WireStimulator):
     def take_control(self, takeover_from: bytes | None = None) -> None:
         """Ask for control, with output off; this host's own earlier session needs no naming."""
         if self._core.state is LinkState.OPEN:
-            self._goodbye()
+            self._leave_session()
         reply = self._greet(Role.CONTROL, takeover_from or NOBODY)
         if reply.role is not Role.CONTROL and reply.controller == self._core.host_id:
             reply = self._greet(Role.CONTROL, self._core.host_id)
@@ -123,7 +123,7 @@ class NativeStimulator(WireStimulator):
 
     def close(self) -> None:
         """Stop what may be on, say goodbye and disconnect; idempotent."""
-        thread, self._thread = self._thread, None
+        thread = self._thread
         if thread is None:
             return
         if self._core.state is LinkState.OPEN:
@@ -131,6 +131,9 @@ class NativeStimulator(WireStimulator):
         self._closing = True
         self._wake()
         thread.join()
+        self._thread = None
+        # What another thread asked for while this one closed still gets its outcome.
+        self._take_orders()
 
     # Commands that do not wait in line.
 
@@ -143,11 +146,14 @@ class NativeStimulator(WireStimulator):
     def stop(self, *, emergency: bool = False) -> CommandFuture[StopConfirmation]:
         """Stop at once, from any thread and in any state."""
         future: CommandFuture[StopConfirmation] = CommandFuture("EMERGENCY_STOP" if emergency else "STOP")
-        if self._thread is None:
+        thread = self._thread
+        if thread is None:
             future.fail(_not_open())
-        else:
-            self._stops.append((future, emergency))
-            self._wake()
+            return future
+        self._stops.append((future, emergency))
+        self._wake()
+        if not thread.is_alive():
+            future.fail(_not_open())
         return future
 
     # Watching.
@@ -333,16 +339,23 @@ class NativeStimulator(WireStimulator):
     def _part(self) -> None:
         """Say goodbye; it is refused while output of this host's own is on, which is stopped first."""
         try:
-            self._goodbye()
+            self._leave_session()
         except CommandRefused as refused:
             if refused.refusal is ErrorCode.OUTPUT_ON:
                 self.stop().error(CLOSE_SECONDS)
         except NeurostimError:
-            # A device that does not answer cannot be said goodbye to; its dead-man ends its output.
+            # A link that breaks here needs no goodbye; the device's dead-man ends its output.
             return
 
-    def _goodbye(self) -> None:
-        self._run("GOODBYE", single(Goodbye())).result(CLOSE_SECONDS)
+    def _leave_session(self) -> None:
+        """Close the present session; one the device does not know, or does not speak of, is closed."""
+        try:
+            self._run("GOODBYE", single(Goodbye())).result(CLOSE_SECONDS)
+        except CommandTimeout:
+            return
+        except CommandRefused as refused:
+            if refused.refusal is not ErrorCode.NO_SESSION:
+                raise
 
 
 def _not_open() -> TransportError:

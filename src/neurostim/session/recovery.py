@@ -191,7 +191,7 @@ def _unsettled(reading: Reading) -> InFlight | None:
     )
 
 
-def _write(  # noqa: PLR0917
+def _write(
     start: InFlight,
     resolution: Resolution,
     by: str,
