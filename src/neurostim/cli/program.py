@@ -5,8 +5,10 @@ FILE is a path, or the name of a preset. Nothing here touches a device.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +16,7 @@ from neurostim.cli import console, exits
 
 if TYPE_CHECKING:
     from neurostim.core.program import Program
-    from neurostim.core.schedule import Schedule
+    from neurostim.core.units import Dimension
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check, compile, plot and begin programs.")
 
@@ -30,13 +32,49 @@ def load(file: str) -> Program:
     ConfigError
         With every fault of the file; where there is neither file nor preset, with the nearest presets.
     """
-    from neurostim.core.program_file import load_preset, load_program, presets
+    from neurostim import loading
 
-    path = Path(file)
-    is_name = not path.suffix and len(path.parts) == 1
-    if is_name and (file in presets() or not path.exists()):
-        return load_preset(file)
-    return load_program(path)
+    return loading.load(file)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Turn what the file system says about a result into an error of the command."""
+    from neurostim.core.errors import ConfigError, NeurostimError
+
+    try:
+        yield
+    except NeurostimError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"{out} cannot be written: {reason}", remedy="Choose another --out.", code="write"
+        ) from error
+
+
+def whole_options(options: Mapping[str, tuple[str | None, Dimension]]) -> dict[str, int]:
+    """Read quantities given as options, in whole base units; those not given are left out.
+
+    Raises
+    ------
+    ConfigError
+        With every option that is not allowed.
+    """
+    from neurostim.core.errors import ConfigError, Problem
+    from neurostim.core.units import parse_whole
+
+    values, problems = {}, []
+    for name, (text, dimension) in options.items():
+        if text is None:
+            continue
+        try:
+            values[name] = parse_whole(text, dimension)
+        except ConfigError as error:
+            problems.append(Problem(name, error.message.removeprefix("found "), error.allowed))
+    if problems:
+        raise ConfigError("an option is not allowed", problems=problems, code="option")
+    return values
 
 
 @app.command("list")
@@ -118,7 +156,7 @@ def compile_(
     out: Annotated[Path, typer.Option("--out", help="Event table to write: .csv or .npz.")],
     from_: Annotated[str, typer.Option("--from", help="Select events that start at or after this.")] = "0 s",
     for_: Annotated[
-        str | None, typer.Option("--for", help="Length of the selection; default: to the program's end.")
+        str | None, typer.Option("--for", help="For this long; default: to the program's end.")
     ] = None,
     tick: Annotated[str, typer.Option(help="Time step of the device.")] = "1 us",
     step: Annotated[str, typer.Option(help="Amplitude step of the device.")] = "10 uA",
@@ -127,37 +165,40 @@ def compile_(
     as_json: AsJson = False,
 ) -> None:
     """Write the exact event table of a program, whatever the format allows; judging is `check` and `run`."""
+    from neurostim.cli.program_text import adjustments
     from neurostim.core.compile import compile_program
     from neurostim.core.events import write_events
     from neurostim.core.image import Grid
-    from neurostim.core.units import CURRENT, TIME, parse_whole
+    from neurostim.core.units import CURRENT, TIME
+    from neurostim.wire.image import encode_image, image_digest
 
     program = load(file)
-    start_ns = parse_whole(from_, TIME)
-    duration_ns = _selection(program, start_ns, for_)
-    grid = Grid.of(
-        parse_whole(tick, TIME),
-        parse_whole(step, CURRENT),
-        parse_whole(guard, TIME),
-        parse_whole(recovery_min, TIME),
+    read = whole_options(
+        {
+            "--from": (from_, TIME),
+            "--for": (for_, TIME),
+            "--tick": (tick, TIME),
+            "--step": (step, CURRENT),
+            "--guard": (guard, TIME),
+            "--recovery-min": (recovery_min, TIME),
+        }
     )
+    grid = Grid.of(read["--tick"], read["--step"], read["--guard"], read["--recovery-min"])
     schedule = compile_program(program, grid, _contact_index(program))
-    rows = write_events(schedule, out, start_ns=start_ns, duration_ns=duration_ns)
-    report = {
-        "program": program.name,
-        "out": str(out),
-        "rows": rows,
-        "from_ns": start_ns,
-        "for_ns": duration_ns,
-        "adjustments": _adjustments(schedule),
-    }
+    digest = image_digest(encode_image(schedule.image)).hex()
+    with writing(out):
+        rows = write_events(
+            schedule, out, start_ns=read["--from"], duration_ns=read.get("--for"), image_sha256=digest
+        )
+    changes = adjustments(schedule)
     if as_json:
-        console.emit_json(report)
+        report = {"program": program.name, "out": str(out), "rows": rows, "image_sha256": digest}
+        console.emit_json({**report, "adjustments": changes})
         return
     screen = console.out()
-    screen.print(f"[bold]{rows}[/] rows to {out}")
-    for one in report["adjustments"]:
-        screen.print(f"adjusted {one['place']}: asked {one['asked']}, given {one['given']}", markup=False)
+    screen.print(f"{rows} rows to {out}", markup=False)
+    for one in changes:
+        screen.print(f"{one['place']}: asked {one['asked']}, given {one['given']}", markup=False)
 
 
 @app.command("plot")
@@ -174,10 +215,12 @@ def plot(
 ) -> None:
     """Draw a program: the whole, one unit, contacts to scale, current and contact voltage."""
     from neurostim.cli.plot import draw
-    from neurostim.core.units import TIME, parse_whole
+    from neurostim.core.units import TIME
 
     program = load(file)
-    draw(program, out, profile=profile, span_ns=None if for_ is None else parse_whole(for_, TIME))
+    span_ns = whole_options({"--for": (for_, TIME)}).get("--for")
+    with writing(out):
+        draw(program, out, profile=profile, span_ns=span_ns)
     if as_json:
         console.emit_json({"program": program.name, "out": str(out)})
     else:
@@ -222,22 +265,6 @@ def new(
     raise typer.Exit(exits.SAFETY if judgement.verdict.refused else exits.OK)
 
 
-def _selection(program: Program, start_ns: int, length: str | None) -> int:
-    """How much to write [ns]: what was asked, else up to the program's end."""
-    from neurostim.core.errors import ConfigError
-    from neurostim.core.units import TIME, parse_whole
-
-    if length is not None:
-        return parse_whole(length, TIME)
-    if program.duration_ns is None:
-        raise ConfigError(
-            "the program runs until stopped, so the table would have no end",
-            remedy='Say how much to write, such as --for "10 s".',
-            code="endless",
-        )
-    return max(0, program.duration_ns - start_ns)
-
-
 def _contact_index(program: Program) -> dict[str, int] | None:
     """Device contacts of the labels of several leads; one lead needs no library."""
     if len(program.leads) == 1:
@@ -248,9 +275,3 @@ def _contact_index(program: Program) -> dict[str, int] | None:
     from neurostim.electrode.library import lead as library_lead
 
     return {**contact_map([library_lead(one) for one in program.leads]), RETURN_CONTACT: RETURN_INDEX}
-
-
-def _adjustments(schedule: Schedule) -> list[dict[str, Any]]:
-    return [
-        {"place": one.place, "asked": str(one.asked), "given": str(one.given)} for one in schedule.adjustments
-    ]
