@@ -69,7 +69,9 @@ def draw(program: Program, out: Path, *, profile: str | None = None, span_ns: in
     Raises
     ------
     ConfigError
-        Where the program cannot be compiled, or the picture cannot be written.
+        Where the program cannot be compiled, or the name does not end with ``.png``.
+    OSError
+        Where the picture cannot be written.
     """
     if out.suffix.lower() != ".png":
         raise ConfigError(f"found {out.name}", allowed="a picture whose name ends with .png", code="suffix")
@@ -78,10 +80,7 @@ def draw(program: Program, out: Path, *, profile: str | None = None, span_ns: in
     check_contacts(program, leads)
     schedule = compile_program(program, capabilities.grid, contact_map(leads))
     figure = figure_of(program, schedule, leads, capabilities.discharge_ohm, span_ns)
-    try:
-        figure.savefig(out, dpi=_DPI)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror}", code="write") from error
+    figure.savefig(out, dpi=_DPI)
 
 
 def figure_of(

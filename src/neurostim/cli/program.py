@@ -15,6 +15,7 @@ import typer
 from neurostim.cli import console, exits
 
 if TYPE_CHECKING:
+    from neurostim.core.bounds import Bound
     from neurostim.core.program import Program
     from neurostim.core.units import Dimension
 
@@ -53,7 +54,7 @@ def writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def whole_options(options: Mapping[str, tuple[str | None, Dimension]]) -> dict[str, int]:
+def whole_options(options: Mapping[str, tuple[str | None, Dimension, Bound]]) -> dict[str, int]:
     """Read quantities given as options, in whole base units; those not given are left out.
 
     Raises
@@ -65,13 +66,17 @@ def whole_options(options: Mapping[str, tuple[str | None, Dimension]]) -> dict[s
     from neurostim.core.units import parse_whole
 
     values, problems = {}, []
-    for name, (text, dimension) in options.items():
+    for name, (text, dimension, bound) in options.items():
         if text is None:
             continue
         try:
-            values[name] = parse_whole(text, dimension)
+            value = parse_whole(text, dimension)
         except ConfigError as error:
             problems.append(Problem(name, error.message.removeprefix("found "), error.allowed))
+            continue
+        if not bound.admits(value):
+            problems.append(Problem(name, text, bound.text))
+        values[name] = value
     if problems:
         raise ConfigError("an option is not allowed", problems=problems, code="option")
     return values
@@ -166,6 +171,7 @@ def compile_(
 ) -> None:
     """Write the exact event table of a program, whatever the format allows; judging is `check` and `run`."""
     from neurostim.cli.program_text import adjustments
+    from neurostim.core import bounds
     from neurostim.core.compile import compile_program
     from neurostim.core.events import write_events
     from neurostim.core.image import Grid
@@ -173,14 +179,15 @@ def compile_(
     from neurostim.wire.image import encode_image, image_digest
 
     program = load(file)
+    span = bounds.Bound(0, bounds.DURATION_NS.high, "0 s to 365 days")
     read = whole_options(
         {
-            "--from": (from_, TIME),
-            "--for": (for_, TIME),
-            "--tick": (tick, TIME),
-            "--step": (step, CURRENT),
-            "--guard": (guard, TIME),
-            "--recovery-min": (recovery_min, TIME),
+            "--from": (from_, TIME, span),
+            "--for": (for_, TIME, span),
+            "--tick": (tick, TIME, bounds.TICK_NS),
+            "--step": (step, CURRENT, bounds.STEP_NA),
+            "--guard": (guard, TIME, bounds.GUARD_NS),
+            "--recovery-min": (recovery_min, TIME, bounds.RECOVERY_MIN_NS),
         }
     )
     grid = Grid.of(read["--tick"], read["--step"], read["--guard"], read["--recovery-min"])
@@ -215,10 +222,11 @@ def plot(
 ) -> None:
     """Draw a program: the whole, one unit, contacts to scale, current and contact voltage."""
     from neurostim.cli.plot import draw
+    from neurostim.core import bounds
     from neurostim.core.units import TIME
 
     program = load(file)
-    span_ns = whole_options({"--for": (for_, TIME)}).get("--for")
+    span_ns = whole_options({"--for": (for_, TIME, bounds.DURATION_NS)}).get("--for")
     with writing(out):
         draw(program, out, profile=profile, span_ns=span_ns)
     if as_json:

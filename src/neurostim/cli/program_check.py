@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from neurostim.cli.program_text import widen
+from neurostim.cli.program_text import adjustments, widen
 from neurostim.core.compile import compile_program
 from neurostim.core.dose import Dose
 from neurostim.core.program import Program
 from neurostim.core.schedule import Schedule
-from neurostim.core.units import format_current, format_time
+from neurostim.core.units import format_time
 from neurostim.electrode.library import check_contacts, contact_map, lead
 from neurostim.safety import gate
 from neurostim.safety.findings import Finding, Severity
@@ -84,15 +84,6 @@ def judge(program: Program, profile: str | None) -> Judgement:
     check_contacts(program, leads)
     schedule = compile_program(program, capabilities.grid, contact_map(leads))
     return Judgement(program, name, schedule, gate.check(schedule, leads, capabilities))
-
-
-def adjustments(schedule: Schedule) -> list[dict[str, str]]:
-    """What the grid changed: place, asked, given, as text for people."""
-    shown = {"ns": format_time, "nA": format_current}
-    return [
-        {"place": one.place, "asked": shown[one.unit](one.asked), "given": shown[one.unit](one.given)}
-        for one in schedule.adjustments
-    ]
 
 
 def interleave(schedule: Schedule) -> dict[str, Any]:

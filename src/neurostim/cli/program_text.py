@@ -12,6 +12,8 @@ from neurostim.core.units import NS_PER_S, format_current, format_rate, format_t
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from neurostim.core.schedule import Schedule
+
 PLAIN_WIDTH: Final = 170
 
 
@@ -81,6 +83,15 @@ def share_text(permille: int) -> str:
     """A share [0.1 %] for people, such as ``-33.3 %``."""
     whole, tenth = divmod(abs(permille), 10)
     return f"{'-' if permille < 0 else '+'}{whole}{f'.{tenth}' if tenth else ''} %"
+
+
+def adjustments(schedule: Schedule) -> list[dict[str, str]]:
+    """What the grid changed: place, asked, given, as text for people."""
+    shown = {"ns": format_time, "nA": format_current}
+    return [
+        {"place": one.place, "asked": shown[one.unit](one.asked), "given": shown[one.unit](one.given)}
+        for one in schedule.adjustments
+    ]
 
 
 def _area_document(area: Area) -> dict[str, Any]:
