@@ -70,6 +70,7 @@ STARTS = "lease = true\nonce = true\nraises_output = true"
         ("list[PortInfo,16]", "list[Port,16]"),
         (SLOT, SLOT.replace('type = "u8", max = 15', 'type = "data[3]"')),
         ('name = "kind", type = "PortKind"', 'name = "kind", type = "data[4]"'),
+        ('name = "has_return", type = "bool"', 'name = "has_return", type = "data[4]"'),
         ("list[EventRecord,24]", "list[EventRecord,28]"),
         (STARTS, STARTS.replace("lease = true\n", "")),
         (STARTS, STARTS.replace("once = true\n", "")),
