@@ -7,6 +7,7 @@ asked and given. Whether a program may be delivered is not decided here but by t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from neurostim.core import bounds
@@ -17,7 +18,7 @@ from neurostim.core.program import RETURN_CONTACT, THERAPIES, Area, Program, Rec
 from neurostim.core.schedule import Adjustment, Schedule
 from neurostim.core.sharing import contact_currents
 from neurostim.core.units import format_rate, format_time
-from neurostim.core.validate import grid_problems, image_problems
+from neurostim.core.validate import area_problems, grid_problems
 
 WIDTH_REFUSED = Fraction(20, 100)
 """A width, interphase or recharge given farther than this from asked is refused outside bench (rule 3)."""
@@ -51,27 +52,27 @@ def compile_program(program: Program, grid: Grid, contact_index: Mapping[str, in
     problems = [*grid_problems(grid), *_program_problems(program)]
     index, contact_problems = _device_contacts(program, contact_index)
     problems.extend(contact_problems)
-    if problems:
+    if not bounds.TICK_NS.admits(grid.tick_ns) or not bounds.STEP_NA.admits(grid.step_na):
         raise _refusal(program, problems)
     bench = program.therapy == "bench"
     adjustments: list[Adjustment] = []
+    head = ProgramImage(grid, (), program.duration_ns or 0, program.interleave_drop, bench)
     areas = []
     for number, area in enumerate(program.areas, 1):
-        areas.append(
-            _image_area(
-                area,
-                f"area[{number}]",
-                grid=grid,
-                index=index,
-                bench=bench,
-                adjustments=adjustments,
-                problems=problems,
-            )
+        place = f"area[{number}]"
+        if area.train.rate_hz <= 0 or (area.train.burst and area.train.burst.rate_hz <= 0):
+            continue  # reported with its bounds, and without a period nothing more can be said
+        one = _image_area(
+            area, place, grid=grid, index=index, bench=bench, adjustments=adjustments, problems=problems
         )
-    image = ProgramImage(grid, tuple(areas), program.duration_ns or 0, program.interleave_drop, bench)
-    problems.extend(image_problems(image))
+        areas.append(one)
+        known = {problem.place for problem in problems}
+        problems.extend(
+            problem for problem in area_problems(one, place, head) if not _covered(problem.place, known)
+        )
     if problems:
         raise _refusal(program, problems)
+    image = replace(head, areas=tuple(areas))
     labels = {index[share.contact]: share.contact for area in program.areas for share in area.shares}
     return Schedule(
         image,
@@ -80,6 +81,11 @@ def compile_program(program: Program, grid: Grid, contact_index: Mapping[str, in
         names=tuple(area.name for area in program.areas),
         title=program.name,
     )
+
+
+def _covered(place: str, known: set[str]) -> bool:
+    """Whether a fault of the image is one the program was already told of, here or within."""
+    return any(place == other or other.startswith(f"{place}.") for other in known)
 
 
 def _refusal(program: Program, problems: list[Problem]) -> ConfigError:
@@ -234,8 +240,10 @@ def _image_area(
     ratio = area.pulse.ratio if area.pulse.recharge is Recharge.ACTIVE_ASYMMETRIC else 1
     if ratio != area.pulse.ratio:
         problems.append(Problem(f"{place}.pulse.ratio", str(area.pulse.ratio), "only with active-asymmetric"))
-    labels = {index[share.contact]: share.contact for share in area.shares}
-    shares = tuple(sorted((index[share.contact], share.permille) for share in area.shares))
+    labels = {index[share.contact]: share.contact for share in area.shares if share.contact in index}
+    shares = tuple(
+        sorted((index[share.contact], share.permille) for share in area.shares if share.contact in index)
+    )
     _sharing_adjustments(
         amplitude, shares, labels, ratio=ratio, place=place, grid=grid, adjustments=adjustments
     )

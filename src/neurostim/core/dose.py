@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from neurostim.core.profile import WindowProfile
 from neurostim.core.program import Recharge
@@ -116,7 +117,7 @@ class UnitTotals:
         if len(counts) > _PYTHON_RUNS:
             self._add_many(profile, counts, times)
             return
-        for count, row in zip(counts, profile.currents.tolist(), strict=True):
+        for count, row in zip(counts.tolist(), profile.currents.tolist(), strict=True):
             if count:
                 self.add(count * times, row)
 
@@ -128,12 +129,12 @@ class UnitTotals:
             self.sums[column] += count * current
             self.peaks[column] = max(self.peaks[column], abs(current))
 
-    def _add_many(self, profile: WindowProfile, counts: list[int], times: int) -> None:
+    def _add_many(self, profile: WindowProfile, counts: npt.NDArray[np.int64], times: int) -> None:
         # Ramp runs cannot overflow int64 (at most 2.4e6 units of 1.5e8 nA each); the longest run,
         # the plateau, may, and goes through Python integers.
-        longest = max(range(len(counts)), key=counts.__getitem__)
-        self.add(counts[longest] * times, profile.currents[longest].tolist())
-        weights = np.array(counts, dtype=np.int64)
+        longest = int(counts.argmax())
+        self.add(int(counts[longest]) * times, profile.currents[longest].tolist())
+        weights = counts.copy()
         weights[longest] = 0
         reached = weights > 0
         currents = profile.currents.astype(np.int64)

@@ -46,11 +46,10 @@ class WindowProfile:
     run_starts: Int64
     currents: Int32
 
-    def run_counts(self, units: int) -> list[int]:
+    def run_counts(self, units: int) -> Int64:
         """How many of the first ``units`` units fall into each run."""
-        starts: list[int] = self.run_starts.tolist()
-        ends = [*starts[1:], units]
-        return [max(0, min(end, units) - start) for start, end in zip(starts, ends, strict=True)]
+        counts: Int64 = np.diff(np.minimum(self.run_starts, units), append=units)
+        return counts
 
 
 def window_profile(timing: AreaTiming, grid: Grid, length: int | None) -> WindowProfile:

@@ -46,16 +46,20 @@ def image_problems(image: ProgramImage) -> list[Problem]:
     if image.duration_ns and not bounds.DURATION_NS.admits(image.duration_ns):
         problems.append(Problem("duration", f"{image.duration_ns} ns", bounds.DURATION_NS.text))
     for number, area in enumerate(image.areas, 1):
-        place = f"area[{number}]"
-        before = len(problems)
+        problems.extend(area_problems(area, f"area[{number}]", image))
+    return problems
 
-        def report(where: str, found: str, allowed: str, place: str = place) -> None:
-            problems.append(Problem(f"{place}.{where}" if where else place, found, allowed))
 
-        _check_fields(area, image, report)
-        if len(problems) == before:
-            timing = AreaTiming.of(area, image.grid, image.duration_ns)
-            _check_fit(timing, report)
+def area_problems(area: ImageArea, place: str, image: ProgramImage) -> list[Problem]:
+    """What format 1 refuses in one area, on the grid and for the duration and therapy of ``image``."""
+    problems: list[Problem] = []
+
+    def report(where: str, found: str, allowed: str) -> None:
+        problems.append(Problem(f"{place}.{where}", found, allowed))
+
+    _check_fields(area, image, report)
+    if not problems:
+        _check_fit(AreaTiming.of(area, image.grid, image.duration_ns), report)
     return problems
 
 
