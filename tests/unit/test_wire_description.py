@@ -66,7 +66,7 @@ STARTS = "lease = true\nonce = true\nraises_output = true"
         (AREA, f"maximum = 7, {AREA}"),
         ('needs = "none"', 'needs = "nobody"'),
         ('name = "MEASURING", value = 2', 'name = "MEASURING", value = 1'),
-        ('name = "MEASURING", value = 2', 'name = "MEASURING", value = 256'),
+        ('name = "LEAD_CHANGED", value = 17', 'name = "LEAD_CHANGED", value = 256'),
         ("list[PortInfo,16]", "list[Port,16]"),
         (SLOT, SLOT.replace('type = "u8", max = 15', 'type = "data[3]"')),
         ('name = "kind", type = "PortKind"', 'name = "kind", type = "data[4]"'),
