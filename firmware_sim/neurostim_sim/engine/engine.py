@@ -1,0 +1,465 @@
+"""Rule 10 around the kernels: amplitudes, soft stops, stops and emergencies, in ticks of the output's time.
+
+The engine knows nothing of sessions, limits or wires. Whoever holds it gives every control event its time, in
+ascending order; between two of them only `advance` is called, in steps of any size, with the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurostim.core.image import ProgramImage
+from neurostim_sim.engine import closed, kernel
+from neurostim_sim.engine import layout as at
+from neurostim_sim.engine.levels import Fade, Runs, faded_runs, window_runs
+from neurostim_sim.engine.machine import Machine, build, contacts_of, with_larger_ring
+from neurostim_sim.engine.plan import AreaPlan, plans_of
+from neurostim_sim.tissue import OutputPhysics, Tissue
+
+EMERGENCY_PAUSE_NS: Final = 20_000
+SOFT_STOP_NS: Final = 2_000_000_000
+NAMES: Final = {at.V_OPEN: "open", at.V_SHORT: "short", at.V_CLIPPED: "clipped"}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """Something the output stage saw: ``open``, ``short`` or ``clipped``.
+
+    ``at_ticks`` is the end of the pulse; ``value`` the resistance [ohm] of an open or short, the delivered
+    current [nA] of a clipped contact; ``commanded_na`` what it should have carried.
+    """
+
+    at_ticks: int
+    name: str
+    area: int
+    contact: int
+    value: int
+    commanded_na: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContactTotals:
+    """Charge of one contact in this dose [aC], exact; ``recovered_ac`` is signed."""
+
+    pulses: int
+    cathodic_ac: int
+    anodic_ac: int
+    recovered_ac: int
+
+
+@dataclass(frozen=True, slots=True)
+class AreaTotals:
+    """What one area delivered: pulses with current, cathodic stimulation charge [aC], pulses clipped."""
+
+    pulses: int
+    stim_ac: int
+    clipped: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Dose of one output so far, by device contact and by area of the image."""
+
+    contacts: dict[int, ContactTotals]
+    areas: tuple[AreaTotals, ...]
+
+
+class PulseEngine:
+    """Delivers one program image into a tissue.
+
+    Parameters
+    ----------
+    image : ProgramImage
+        What to deliver.
+    tissue : Tissue
+        The contacts; their voltages are taken over and given back.
+    physics : OutputPhysics
+        Rail, discharge resistor and thresholds.
+    record : bool
+        Whether rows of a trace are kept; without it, long stretches are summed in closed form.
+    amplitudes_na : sequence of int, optional
+        Amplitudes to start with, by area; those of the image otherwise.
+    closed_form : bool
+        False forces pulse by pulse, for comparison.
+    """
+
+    def __init__(
+        self,
+        image: ProgramImage,
+        tissue: Tissue,
+        physics: OutputPhysics,
+        *,
+        record: bool = False,
+        amplitudes_na: Sequence[int] | None = None,
+        closed_form: bool = True,
+    ) -> None:
+        self.image = image
+        self.plans = plans_of(image)
+        self.contacts = contacts_of(image)
+        self.amplitudes_na = list(amplitudes_na or (area.amplitude_na for area in image.areas))
+        self.now_ticks = 0
+        self._tissue = tissue
+        self._record = record
+        self._closed_form = closed_form and not record
+        self._machine: Machine = build(image, self.plans, self.contacts, tissue, physics, record=record)
+        self._row_of = {plan.index: row for row, plan in enumerate(self.plans)}
+        self._fades: dict[int, list[Fade]] = {}
+        self._kept: list[NDArray[np.int64]] = []
+        self._cut: int | None = None
+        self._silent: int | None = None
+        self._runs: dict[tuple[int, int], Runs] = {}
+        self._short_until = 0
+        if image.duration_ns:
+            self._silent = image.duration_ns // image.grid.tick_ns
+        self._make_tables()
+
+    @property
+    def silent_at(self) -> int | None:
+        """Time from which no pulse starts any more [ticks]; None where that is not decided."""
+        return self._silent
+
+    @property
+    def quiet_at(self) -> int | None:
+        """Time by which no contact is driven or shorted any more [ticks]; None where not decided."""
+        if self._silent is None:
+            return None
+        state = self._machine.state
+        caps = state[:, at.S_SHORT_CAP][state[:, at.S_SHORT] == 1]
+        last = int(caps.max()) if caps.size else 0
+        if self._cut is None:
+            # Pulses up to the silence may still open a stretch of their own.
+            longest = max(plan.unit_occupancy + plan.image.interphase_ticks for plan in self.plans)
+            last = max(last, self._silent + longest + int(self._machine.common[at.X_SHORTING]))
+        return max(last, self._silent, self._short_until)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing flows any more."""
+        quiet = self.quiet_at
+        return quiet is not None and self.now_ticks >= quiet
+
+    @property
+    def driving(self) -> bool:
+        """Whether pulses may still start."""
+        return self._silent is None or self.now_ticks < self._silent
+
+    def zeroed(self, area: int) -> bool:
+        """Whether an area was latched at zero by an open or a short."""
+        return bool(self._machine.state[self._row_of[area], at.S_ZEROED])
+
+    def advance(self, to_ticks: int) -> list[EngineEvent]:
+        """Let time run to ``to_ticks``; returns what the output stage saw on the way."""
+        if to_ticks < self.now_ticks:
+            raise ValueError(f"time cannot go back from {self.now_ticks} to {to_ticks} ticks")
+        events: list[EngineEvent] = []
+        if self._cut is None:
+            if self._closed_form and not self._fades:
+                closed.jump(self._machine, self.plans, self._runs_of, to_ticks)
+            events = self._run(to_ticks, to_ticks)
+        self._settle_after_end(to_ticks)
+        self.now_ticks = to_ticks
+        return events
+
+    def set_amplitude(self, area: int, amplitude_na: int, at_ticks: int) -> list[EngineEvent]:
+        """Rule 10: from the first unit that starts at or after ``at_ticks`` on."""
+        events = self._commit(at_ticks)
+        self.amplitudes_na[area] = amplitude_na
+        self._make_tables()
+        return events
+
+    def soft_stop(self, at_ticks: int, within_ns: int | None = None) -> list[EngineEvent]:
+        """Rule 10: every area falls to zero within its own ``down``, 2 s and ``within_ns``."""
+        events = self._commit(at_ticks)
+        state, tick = self._machine.state, self.image.grid.tick_ns
+        ends = [at_ticks]
+        for row, plan in enumerate(self.plans):
+            bounds = [plan.image.ramp_down_ns, SOFT_STOP_NS, *([] if within_ns is None else [within_ns])]
+            length_ns = min(bounds)
+            if length_ns == 0:
+                state[row, at.S_NO_START] = min(int(state[row, at.S_NO_START]), at_ticks)
+                # The unit under way is completed.
+                ends.append(int(state[row, at.S_NOW]) * int(state[row, at.S_NOW_ONSET] + plan.unit_length))
+                continue
+            fades = self._fades.setdefault(plan.index, [])
+            fades.append(Fade(at_ticks, length_ns))
+            state[row, at.S_FADED] = 1
+            ends.append(min(fade.at + -(-fade.length_ns // tick) for fade in fades))
+        end = max(ends)
+        self._silent = end if self._silent is None else min(self._silent, end)
+        self._make_tables()
+        return events
+
+    def stop(self, at_ticks: int) -> list[EngineEvent]:
+        """Rule 10: the pulse under way is completed with its recharge, none follows, recovery runs."""
+        events = self._commit(at_ticks)
+        self._end(at_ticks)
+        return events
+
+    def emergency(self, at_ticks: int) -> list[EngineEvent]:
+        """Rule 10: sources off at once; after 20 us every contact is shorted for 100 ms, then floats."""
+        events = self._break_off(at_ticks)
+        tick = self.image.grid.tick_ns
+        start = at_ticks + -(-EMERGENCY_PAUSE_NS // tick)
+        stop = start + int(self._machine.common[at.X_SHORTING])
+        self._short_until = stop
+        rows = []
+        for c in range(len(self.contacts)):
+            charge = round(
+                kernel.discharge(
+                    self._machine.contact, c, self._machine.output[at.O_DISCHARGE], start, stop, tick
+                )
+            )
+            kernel.add_charge(self._machine.dose[c], at.D_RECOVERED, charge)
+            owner = next(plan.index for plan in self.plans if self.contacts[c] in dict(plan.image.shares))
+            rows.append([start, stop - start, c, at.KIND_PASSIVE, 0, self._row_of[owner], -1, -1, charge])
+        if self._record:
+            self._kept.append(np.array(rows, np.int64))
+        return events
+
+    def power_lost(self, at_ticks: int) -> list[EngineEvent]:
+        """The supply is gone: sources off at once and nothing is shorted."""
+        return self._break_off(at_ticks)
+
+    def set_recharge(self, numerator: int, denominator: int, at_ticks: int) -> None:
+        """A source mismatch: the reversed phase delivers this part of what is commanded."""
+        self._commit(at_ticks)
+        self._machine.common[at.X_RECHARGE_NUM] = numerator
+        self._machine.common[at.X_RECHARGE_DEN] = denominator
+
+    def refresh(self, physics: OutputPhysics, at_ticks: int) -> list[EngineEvent]:
+        """Take over resistances and physics that changed at ``at_ticks``."""
+        events = self._commit(at_ticks)
+        for c, contact in enumerate(self.contacts):
+            self._machine.contact[c, at.E_SERIES] = self._tissue.row(contact)[0]
+        self._machine.output[:] = physics.numbers()
+        return events
+
+    def voltages(self) -> dict[int, float]:
+        """Voltage on each contact's double layer [V], as of its last change."""
+        return {n: float(self._machine.contact[c, at.E_VOLT]) for c, n in enumerate(self.contacts)}
+
+    def totals(self) -> Totals:
+        """Dose so far, exact."""
+        dose, state = self._machine.dose, self._machine.state
+
+        def charge(counters: NDArray[np.int64], place: int) -> int:
+            return int(counters[place]) * kernel.AC_PER_NC + int(counters[place + 1])
+
+        contacts = {
+            contact: ContactTotals(
+                int(dose[c, at.D_PULSES]),
+                charge(dose[c], at.D_CATHODIC),
+                charge(dose[c], at.D_ANODIC),
+                charge(dose[c], at.D_RECOVERED),
+            )
+            for c, contact in enumerate(self.contacts)
+        }
+        rows = [state[self._row_of[i]] for i in range(len(self.plans))]
+        areas = tuple(
+            AreaTotals(
+                int(row[at.S_PULSES]),
+                charge(row, at.S_STIM),
+                int(row[at.S_CLIPPED]),
+                int(row[at.S_DROPPED]),
+            )
+            for row in rows
+        )
+        return Totals(contacts, areas)
+
+    def take_rows(self) -> NDArray[np.int64]:
+        """Rows since the last call, columns of `layout`, contacts and areas of the image; not sorted."""
+        self._keep_rows()
+        rows = np.concatenate(self._kept) if self._kept else np.zeros((0, at.T_COUNT), np.int64)
+        self._kept.clear()
+        rows[:, at.T_CONTACT] = np.array(self.contacts, np.int64)[rows[:, at.T_CONTACT]]
+        indices = np.array([plan.index for plan in self.plans], np.int64)
+        rows[:, at.T_AREA] = indices[rows[:, at.T_AREA]]
+        return rows
+
+    def _commit(self, at_ticks: int) -> list[EngineEvent]:
+        """Everything that began before a control event is settled before it."""
+        events = self.advance(at_ticks)
+        if self._cut is None:
+            events += self._run(at_ticks, at.INF)
+        return events
+
+    def _run(self, before: int, ended_by: int) -> list[EngineEvent]:
+        events: list[EngineEvent] = []
+        while self._cut is None:
+            reason = kernel.run(self._machine, before, ended_by)
+            events += self._take_events()
+            if reason == at.ROWS_FULL:
+                self._keep_rows()
+            elif reason == at.RING_FULL:
+                self._machine = with_larger_ring(self._machine)
+            elif reason == at.EVENT:
+                if all(self._machine.state[:, at.S_ZEROED]):
+                    self._end(events[-1].at_ticks)
+            else:
+                break
+        return events
+
+    def _end(self, at_ticks: int) -> None:
+        """No pulse follows; open stretches run to their own end."""
+        if self._cut is None:
+            self._cut = at_ticks
+            self._silent = at_ticks if self._silent is None else min(self._silent, at_ticks)
+
+    def _settle_after_end(self, to_ticks: int) -> None:
+        if self._cut is None:
+            return
+        self._keep_rows()
+        state = self._machine.state
+        for row in range(len(self.plans)):
+            cap = int(state[row, at.S_SHORT_CAP])
+            if state[row, at.S_SHORT] and cap <= to_ticks:
+                kernel.end_stretch(self._machine, row, cap)
+                state[row, at.S_SHORT] = 0
+
+    def _break_off(self, at_ticks: int) -> list[EngineEvent]:
+        """Sources off at ``at_ticks``: cut the pulse under way and every stretch."""
+        events = self.advance(at_ticks)
+        machine, state = self._machine, self._machine.state
+        if self._cut is None:
+            self._keep_rows()
+            machine.common[at.X_RECORD] = 1
+            events += self._run(at_ticks, at.INF)
+            machine.common[at.X_RECORD] = int(self._record)
+            machine = self._machine
+            count = int(machine.filled[0])
+            kept = self._cut_rows(machine.rows[:count], at_ticks)
+            machine.filled[0] = 0
+            if self._record:
+                self._kept.append(kept)
+            for row in range(len(self.plans)):
+                if state[row, at.S_SHORT]:
+                    kernel.end_stretch(machine, row, min(at_ticks, int(state[row, at.S_SHORT_CAP])))
+        self._cut = None
+        self._end(at_ticks)
+        self._silent = at_ticks
+        state[:, at.S_SHORT] = 0
+        return events
+
+    def _cut_rows(self, rows: NDArray[np.int64], at_ticks: int) -> NDArray[np.int64]:
+        kept = rows.copy()
+        tick = self.image.grid.tick_ns
+        for row in kept:
+            end = int(row[at.T_START] + row[at.T_LENGTH])
+            if row[at.T_KIND] == at.KIND_PASSIVE or end <= at_ticks:
+                continue
+            lost = min(int(row[at.T_LENGTH]), end - at_ticks)
+            row[at.T_LENGTH] -= lost
+            charge = int(row[at.T_AMPLITUDE]) * lost * tick
+            dose = self._machine.dose[int(row[at.T_CONTACT])]
+            if row[at.T_KIND] == at.KIND_RECHARGE:
+                kernel.add_charge(dose, at.D_RECOVERED, -charge)
+            elif charge < 0:
+                kernel.add_charge(dose, at.D_CATHODIC, charge)
+                kernel.add_charge(self._machine.state[int(row[at.T_AREA])], at.S_STIM, charge)
+            else:
+                kernel.add_charge(dose, at.D_ANODIC, -charge)
+        return kept[kept[:, at.T_LENGTH] > 0]
+
+    def _keep_rows(self) -> None:
+        count = int(self._machine.filled[0])
+        if count and self._record:
+            self._kept.append(self._machine.rows[:count].copy())
+        self._machine.filled[0] = 0
+
+    def _take_events(self) -> list[EngineEvent]:
+        count = int(self._machine.noticed[0])
+        found = [
+            EngineEvent(
+                int(row[0]),
+                NAMES[int(row[1])],
+                self.plans[int(row[2])].index,
+                self.contacts[int(row[3])],
+                int(row[4]),
+                int(row[5]),
+            )
+            for row in self._machine.seen[:count]
+        ]
+        self._machine.noticed[0] = 0
+        return found
+
+    def _runs_of(self, row: int, kind: int) -> Runs:
+        """Runs of one window class of an area, made when first needed."""
+        key = (row, kind)
+        if key not in self._runs:
+            plan = self.plans[row]
+            self._runs[key] = window_runs(plan, self.amplitudes_na[plan.index], _class_length(plan, kind))
+        return self._runs[key]
+
+    def _make_tables(self) -> None:
+        """Put every area's runs into the kernel's tables."""
+        starts: list[int] = []
+        codes: list[int] = []
+        levels: dict[tuple[int, ...], int] = {(0,) * len(self.contacts): 0}
+        machine = self._machine
+        self._runs.clear()
+        for row, plan in enumerate(self.plans):
+            places = [self.contacts.index(contact) for contact, _ in plan.image.shares]
+            for kind in range(at.CLASSES):
+                runs = self._faded_runs(row, plan) if kind == at.C_FADED else self._runs_of(row, kind)
+                machine.tables[row, kind] = len(starts), len(runs.starts)
+                for start, vector in zip(runs.starts, runs.vectors, strict=True):
+                    wide = [0] * len(self.contacts)
+                    for place, current in zip(places, vector, strict=True):
+                        wide[place] = current
+                    starts.append(start)
+                    codes.append(levels.setdefault(tuple(wide), len(levels)))
+        self._machine = machine._replace(
+            run_starts=np.array(starts, np.int64),
+            run_levels=np.array(codes, np.int64),
+            levels=np.array(list(levels), np.int64).reshape(len(levels), len(self.contacts)),
+        )
+
+    def _faded_runs(self, row: int, plan: AreaPlan) -> Runs:
+        fades = self._fades.get(plan.index, [])
+        if not fades:
+            return Runs((0,), ((0,) * len(plan.image.shares),))
+        tick = plan.grid.tick_ns
+        state = self._machine.state[row]
+        # Units not begun yet start at or after the present; placing has moved them by at most this much.
+        begin = min(self.now_ticks, *(fade.at for fade in fades)) - plan.interval // 4 - 1
+        end = min(fade.at + -(-fade.length_ns // tick) for fade in fades)
+        n, base = int(state[at.S_PLACE_WINDOW]), int(state[at.S_PLACE_BASE])
+        while n > 0 and ((window := plan.window(n)) is None or window[0] > begin):
+            n -= 1
+            before = plan.window(n)
+            base -= plan.nominal_units(before[1] - before[0]) if before else 0
+        first_unit: int | None = None
+        onsets: list[tuple[int, int, int]] = []
+        while (window := plan.window(n)) is not None and window[0] < end:
+            start, stop = window
+            first = plan.first_at(begin - start)
+            last = min(plan.nominal_units(stop - start), plan.first_at(end - start))
+            if first < last:
+                if first_unit is None:
+                    first_unit = base + first
+                onsets += [(start, stop, start + plan.onset(k)) for k in range(first, last)]
+            base += plan.nominal_units(stop - start)
+            n += 1
+        return faded_runs(
+            plan, self.amplitudes_na[plan.index], first_unit if first_unit is not None else 0, onsets, fades
+        )
+
+
+def _class_length(plan: AreaPlan, kind: int) -> int:
+    """Length of the windows of one class [ticks]; 0 where an area has none of that class."""
+    tick = plan.grid.tick_ns
+    if plan.cycle_ns == 0:
+        window = plan.window(0)
+        return window[1] - window[0] if window and kind == at.C_FLOOR else 0
+    if kind != at.C_CUT:
+        return plan.image.on_ns // tick + (kind == at.C_CEILING)
+    if not plan.duration_ns or plan.image.delay_ns >= plan.duration_ns:
+        return 0
+    last = plan.window((plan.duration_ns - 1 - plan.image.delay_ns) // plan.cycle_ns)
+    return max(0, last[1] - last[0]) if last else 0
