@@ -130,6 +130,15 @@ def test_the_same_pulse_twice_is_extra() -> None:
     assert found.check("extra").failed == 2
 
 
+def test_a_stretch_that_belongs_nowhere_is_found() -> None:
+    rows, _ = expand(ACTIVE, 600_000)
+    start = rows[stim_row(ACTIVE)][0] + 2_000_000
+    short = [[start, 100_000, "3", "passive", 0, 0, 0, 0, 0]]
+    found = report(ACTIVE, lambda rows: rows + short)
+    assert found.failures == ("recovery",)
+    assert found.check("recovery").failed == 1
+
+
 def test_two_sources_at_once_overlap() -> None:
     rows, _ = expand(ACTIVE, 600_000)
     start = rows[stim_row(ACTIVE)][0]
