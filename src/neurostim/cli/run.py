@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from neurostim.core.hardware import Impedances
     from neurostim.device import Clock, DeviceStatus, Stimulator
     from neurostim.safety.gate import Verdict
-    from neurostim.session import Reconciliation, Session
+    from neurostim.session import LiveDose, Reconciliation, Session
 
 app = typer.Typer()
 
+# Without a terminal, progress is one line in this many seconds.
+PACE_S: Final = 10.0
 _SEVERITY_STYLES: Final = {"refuse": "bold red", "warn": "yellow", "note": "cyan"}
 
 
@@ -95,20 +98,51 @@ def run(
                 raise
             session.load()
             screen.print("[green]loaded[/], digest verified by the device")
-            outcome = deliver(session, stimulator, seconds, screen)
+            ended = deliver(session, stimulator, seconds, screen)
             path = session.journal_path
-        document = {**outcome, "journal": str(path), "verdict": verdict.as_dict()}
+        document = {**ended.as_dict(), "journal": str(path), "verdict": verdict.as_dict()}
     if as_json:
         console.emit_json(document)
     raise typer.Exit(document["exit_code"])
 
 
-def deliver(session: Session, stimulator: Stimulator, seconds: float, screen: Console) -> dict[str, Any]:
-    """Start, watch with a live line, stop softly, reconcile; the result as plain values."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A delivery that has ended: the comparison of what was counted, why it ended, who asked for it."""
+
+    found: Reconciliation
+    stop_cause: str
+    interrupted: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, with the exit code of a run."""
+        return {
+            "dose_number": self.found.dose_number,
+            "stop_cause": self.stop_cause,
+            "reconciliation": self.found.as_dict(),
+            "interrupted": self.interrupted,
+            "exit_code": exits.OK if self.found.agrees else exits.UNCERTAIN,
+        }
+
+
+def deliver(
+    session: Session, stimulator: Stimulator, seconds: float, screen: Console, *, pace_s: float = PACE_S
+) -> Ended:
+    """Start, watch with a live line, stop softly, reconcile.
+
+    ``pace_s`` is the time between lines of progress where there is no terminal [s].
+
+    Raises
+    ------
+    DeliveryUncertain
+        Where the link was lost.
+    DeviceFault
+        Where the device stopped with a fault; the dose is reconciled first.
+    """
     from neurostim.device import SystemClock
 
     clock = SystemClock()
-    with stopping_on_signals(stimulator) as asked, LiveLine(screen, clock) as line:
+    with stopping_on_signals(stimulator) as asked, LiveLine(screen, clock, pace_s) as line:
         started = session.start()
         screen.print(f"dose {started.dose_number} [bold]delivering[/], ramping up")
         end_ns = clock.monotonic_ns() + round(seconds * 1_000_000_000)
@@ -135,13 +169,7 @@ def deliver(session: Session, stimulator: Stimulator, seconds: float, screen: Co
             fault=status.fault.name.lower(),
             remedy="Find the cause, then start deliberately with --clear.",
         )
-    return {
-        "dose_number": found.dose_number,
-        "stop_cause": cause,
-        "reconciliation": found.as_dict(),
-        "interrupted": asked.soft,
-        "exit_code": exits.OK if found.agrees else exits.UNCERTAIN,
-    }
+    return Ended(found, cause, asked.soft)
 
 
 class Asked:
@@ -175,11 +203,16 @@ def stopping_on_signals(stimulator: Stimulator) -> Iterator[Asked]:
 
 
 class LiveLine:
-    """One line that follows the dose: only what the device itself said, with its age."""
+    """One line that follows the dose: only what the device itself said, with its age.
 
-    def __init__(self, screen: Console, clock: Clock) -> None:
+    Where there is no terminal, a line of its own each ``pace_s`` seconds.
+    """
+
+    def __init__(self, screen: Console, clock: Clock, pace_s: float = PACE_S) -> None:
         self._screen = screen
         self._clock = clock
+        self._pace_ns = round(pace_s * 1_000_000_000)
+        self._shown_ns = clock.monotonic_ns()
         self._status: Any = None
 
     def __enter__(self) -> LiveLine:
@@ -194,19 +227,36 @@ class LiveLine:
 
     def show(self, session: Session, seconds: float) -> None:
         """Bring the line up to date."""
-        live = session.live
-        if self._status is None or live is None:
+        if session.live is None:
             return
-        age_ms = (self._clock.monotonic_ns() - live.heard_ns) // 1_000_000
+        now_ns = self._clock.monotonic_ns()
+        if self._status is not None:
+            self._status.update(self._text(session, session.live, seconds, now_ns))
+        elif now_ns - self._shown_ns >= self._pace_ns:
+            self._shown_ns = now_ns
+            self._screen.print("  " + self._text(session, session.live, seconds, now_ns))
+
+    def _text(self, session: Session, live: LiveDose, seconds: float, now_ns: int) -> str:
+        age_ms = (now_ns - live.heard_ns) // 1_000_000
         areas = "  ".join(
             f"{format_current(area.amplitude_na)} {area.pulses} pulses {area.stim_ac / 10**12:.2f} uC"
             for area in live.areas
         )
-        self._status.update(
-            f"{live.state.name.lower().replace('_', ' ')} {live.elapsed_ns / 1e9:5.1f} of {seconds:g} s  "
-            f"{areas}  "
+        state = live.state.name.lower().replace("_", " ")
+        return (
+            f"{state} {live.elapsed_ns / 1e9:5.1f} of {seconds:g} s  {areas}{_ramp(session, live)}  "
             f"battery {live.battery_permille / 10:.0f} %  [dim]heard {age_ms} ms ago[/]"
         )
+
+
+def _ramp(session: Session, live: LiveDose) -> str:
+    """How far the ramp of the first area is by the device's clock; nothing once it is over."""
+    assert session.schedule is not None
+    area = session.schedule.image.areas[0]
+    risen_ns = max(live.elapsed_ns - area.delay_ns, 0)
+    if risen_ns >= area.ramp_up_ns or live.state.name != "DELIVERING":
+        return ""
+    return f"  ramp {100 * risen_ns // area.ramp_up_ns} %"
 
 
 def parse_reasons(given: list[str]) -> dict[str, str]:
