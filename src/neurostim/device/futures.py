@@ -32,7 +32,10 @@ class CommandFuture(Generic[T]):
     def __init__(self, name: str, wait: Wait | None = None) -> None:
         self.name = name
         self._wait = wait
-        self._event = threading.Event()
+        # A bare lock, held until there is an outcome: an Event costs several times as much.
+        self._pending = threading.Lock()
+        self._pending.acquire()
+        self._settled = False
         self._value: T | None = None
         self._error: BaseException | None = None
 
@@ -42,7 +45,7 @@ class CommandFuture(Generic[T]):
 
     def done(self) -> bool:
         """Whether there is a result or an error."""
-        return self._event.is_set()
+        return self._settled
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the result.
@@ -71,19 +74,24 @@ class CommandFuture(Generic[T]):
 
     def resolve(self, value: T) -> None:
         """Give the result; for the owner of the link. Later answers change nothing."""
-        if not self.done():
+        if not self._settled:
             self._value = value
-            self._event.set()
+            self._settle()
 
     def fail(self, error: BaseException) -> None:
         """Give the error; for the owner of the link."""
-        if not self.done():
+        if not self._settled:
             self._error = error
-            self._event.set()
+            self._settle()
+
+    def _settle(self) -> None:
+        self._settled = True
+        self._pending.release()
 
     def _await(self, timeout: float | None) -> None:
         if self._wait is None:
-            self._event.wait(timeout)
+            if self._pending.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+                self._pending.release()
         elif not self.done():
             self._wait(self.done, timeout)
         if not self.done():

@@ -91,13 +91,12 @@ class Heart:
             self._tell_change(tokens is not None)
         living = tokens is not None
         request: Request = ClockSync(now_ns) if tokens is None else Heartbeat(tokens.ui, tokens.journal)
-        room = self._outbox.has_room(request)
-        if not (room and living):
-            self._counters.heartbeats_withheld += control
-        if not room:
-            return
         command_id = self._outbox.next_id()
-        place = self._outbox.send(request, command_id)
+        place = self._outbox.offer(request, command_id)
+        if place is None or not living:
+            self._counters.heartbeats_withheld += control
+        if place is None:
+            return
         self._counters.heartbeats_sent += living
         self._beats[command_id] = _Beat(now_ns, place, living)
         while len(self._beats) > _REMEMBERED:

@@ -246,16 +246,17 @@ class HostCore:
 
     def next_deadline_ns(self) -> int | None:
         """When `poll` has something to do next [ns], or None."""
-        tasks = [lane.current for lane in self._lanes if lane.current is not None]
-        due = [task.resume_ns for task in tasks] + [task.deadline_ns for task in tasks]
-        due.append(self._stops.due_ns())
-        if self.state in (LinkState.OPEN, LinkState.SILENT):
-            due.append(self._heart.due_ns)
-            silence = SILENT_NS if self.state is LinkState.OPEN else SESSION_TIMEOUT_US * 1000
-            due.append(self._heard_ns + silence)
+        due = self._stops.due_ns()
+        for lane in self._lanes:
+            task = lane.current
+            if task is not None:
+                due = _sooner(_sooner(due, task.resume_ns), task.deadline_ns)
         if self.state is LinkState.OPEN:
-            due.append(self._doubts.due_ns())
-        return min((moment for moment in due if moment is not None), default=None)
+            due = _sooner(_sooner(due, self._doubts.due_ns()), self._heard_ns + SILENT_NS)
+            due = _sooner(due, self._heart.due_ns)
+        elif self.state is LinkState.SILENT:
+            due = _sooner(_sooner(due, self._heard_ns + SESSION_TIMEOUT_US * 1000), self._heart.due_ns)
+        return due
 
     def take_output(self) -> Outgoing | None:
         """Bytes to write now, or None."""
@@ -305,10 +306,11 @@ class HostCore:
         if objection is not None:
             self._raise_in(task, objection)
             return True
-        if not self._outbox.has_room(request):
+        command_id = task.command_id or self._outbox.next_id()
+        place = self._outbox.offer(request, command_id)
+        if place is None:
             return False
-        task.command_id = task.command_id or self._outbox.next_id()
-        place = self._outbox.send(request, task.command_id)
+        task.command_id = command_id
         task.sent = True
         task.place = task.place or place
         task.attempts += 1
@@ -593,3 +595,9 @@ class HostCore:
 
     def _notice(self, kind: NoticeKind, text: str) -> None:
         self._happenings.append(Notice(self._now_ns, kind, text))
+
+
+def _sooner(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)

@@ -278,32 +278,36 @@ class NativeStimulator(WireStimulator):
             self._write()
 
     def _exchange(self) -> None:
-        """Write, wait for bytes or a reason to act, read, and do what is due."""
+        """Do what is due, write, wait for bytes or a reason to act, and read."""
+        timeout = self._do_what_is_due()
         self._write()
         link = self._link
-        timeout = self._timeout()
         if link is None:
             self._doorbell.wait(timeout)
             self._doorbell.clear()
-        else:
-            try:
-                data = link.read(timeout)
-            except TransportError as error:
-                self._lose_link(error)
-            else:
-                self._take_stops()
-                if data:
-                    self._core.feed(data, self._now_ns())
-        self._core.poll(self._now_ns())
-        self._write()
+            return
+        try:
+            data = link.read(timeout)
+        except TransportError as error:
+            self._lose_link(error)
+            return
+        if self._stops:
+            self._take_stops()
+        if data:
+            self._core.feed(data, self._now_ns())
 
-    def _timeout(self) -> float:
+    def _do_what_is_due(self) -> float:
+        """Return how long there is nothing to do [s]."""
+        now_ns = self._now_ns()
+        due_ns = self._core.next_deadline_ns()
+        if due_ns is not None and due_ns <= now_ns:
+            self._core.poll(now_ns)
+            due_ns = self._core.next_deadline_ns()
         if self._stops or self._requests or self._closing:
             return 0.0
-        due_ns = self._core.next_deadline_ns()
         if due_ns is None:
             return MAX_WAIT_SECONDS
-        return min(max(due_ns - self._now_ns(), 0) / _NS_PER_S, MAX_WAIT_SECONDS)
+        return min(max(due_ns - now_ns, 0) / _NS_PER_S, MAX_WAIT_SECONDS)
 
     def _write(self) -> None:
         outgoing = self._core.take_output()

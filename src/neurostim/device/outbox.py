@@ -7,15 +7,11 @@ the last such proof may still lie in a buffer, and is never more than 256 bytes,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from neurostim.device.notices import LinkCounters
 from neurostim.wire.codec import pack
-from neurostim.wire.frame import CRC_BYTES, HEADER_BYTES
 from neurostim.wire.layout import Request
 from neurostim.wire.messages import MAX_UNACKNOWLEDGED_BYTES
-
-_U32: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class Outbox:
 
     def next_id(self) -> int:
         """Next command id; ids ascend, and are taken at the moment of sending."""
-        self._command_id = self._command_id % (_U32 - 1) + 1
+        self._command_id += 1
         return self._command_id
 
     def encode(self, request: Request, command_id: int) -> bytes:
@@ -67,15 +63,13 @@ class Outbox:
             lease_us=self.lease_us,
         )
 
-    def has_room(self, request: Request) -> bool:
-        """Whether the bound leaves room for a request."""
-        body = HEADER_BYTES + len(request.encode()) + CRC_BYTES
-        stuffed = body + body // 254 + 1
-        return self.unproven + stuffed + 2 <= MAX_UNACKNOWLEDGED_BYTES
-
-    def send(self, request: Request, command_id: int) -> int:
-        """Send; return the place behind the frame. The caller has asked `has_room`."""
+    def offer(self, request: Request, command_id: int) -> int | None:
+        """Send where the bound leaves room; return the place behind the frame, or None."""
         frame = self.encode(request, command_id)
+        if self._sent + len(frame) - self._proven > MAX_UNACKNOWLEDGED_BYTES:
+            if self._session:
+                self._sequence -= 1
+            return None
         self._waiting += frame
         self._sent += len(frame)
         self._counters.frames_sent += 1
