@@ -240,15 +240,12 @@ def _program(model: DocumentModel) -> Program:
 
 
 def _area(area: AreaModel, number: int) -> Area:
-    amplitude = area.amplitude
-    if isinstance(amplitude, RelativeModel):
-        amplitude = RelativeAmplitude(amplitude.of, amplitude.percent, amplitude.mark)
     shares = (Share(contact, permille) for contact, permille in area.contacts.items())
     pulse = area.pulse
     recharge = Recharge[pulse.recharge.upper().replace("-", "_")]
     return Area(
         name=area.name if area.name is not None else f"area {number}",
-        amplitude=amplitude,
+        amplitude=_amplitude(area.amplitude),
         shares=tuple(sorted(shares, key=lambda share: contact_key(share.contact))),
         pulse=Pulse(pulse.width, recharge, pulse.interphase, pulse.ratio or 1),
         train=_train(area.train),
@@ -259,11 +256,20 @@ def _area(area: AreaModel, number: int) -> Area:
     )
 
 
+def _amplitude(amplitude: int | RelativeModel) -> int | RelativeAmplitude:
+    if isinstance(amplitude, RelativeModel):
+        return RelativeAmplitude(amplitude.of, amplitude.percent, amplitude.mark)
+    return amplitude
+
+
 def _train(train: TrainModel) -> Train:
-    burst = train.burst and Burst(
-        train.burst.pulses, _rate(train.burst), from_interval=train.burst.interval is not None
-    )
-    return Train(_rate(train), burst, from_interval=train.interval is not None)
+    return Train(_rate(train), _burst(train.burst), from_interval=train.interval is not None)
+
+
+def _burst(burst: BurstModel | None) -> Burst | None:
+    if burst is None:
+        return None
+    return Burst(burst.pulses, _rate(burst), from_interval=burst.interval is not None)
 
 
 def _rate(table: TrainModel | BurstModel) -> Fraction:
