@@ -41,14 +41,14 @@ def test_any_bytes_that_stuffing_accepts_are_the_only_spelling(data):
 
 
 @pytest.mark.parametrize("cls", MESSAGES.values(), ids=lambda cls: cls.__name__)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_message_survives_the_wire(cls, data):
     message = data.draw(of_record(cls))
     assert cls.decode(message.encode()) == message
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(message=messages, header=headers, cuts=st.lists(st.integers(0, 1100), max_size=4))
 def test_frame_survives_any_cutting_of_the_line(message, header, cuts):
     line = pack(message, **header)
@@ -72,7 +72,7 @@ def test_longest_payloads_fit_a_frame(payload, header, kind):
     assert frame.payload == payload
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(images())
 def test_image_survives_the_wire(image):
     data = encode_image(image)
