@@ -9,16 +9,19 @@ from fractions import Fraction
 
 import pytest
 
-from neurostim.core.hardware import PortKind
+from neurostim.core.hardware import ContactImpedance, Impedances, PortKind
 from neurostim.core.image import Grid
 from neurostim.core.placement import AreaInterleave, Interleave
 from neurostim.core.program import Recharge
 from neurostim.core.schedule import Adjustment, Schedule
+from neurostim.electrode.circuit import Circuit, Phase, Phases, steady_state
 from neurostim.electrode.library import lead
+from neurostim.safety.context import build
 from neurostim.safety.findings import Severity
 from neurostim.safety.gate import AmplitudeRange, Verdict, check
 from neurostim.safety.limits import TIERS, packaged
 from neurostim.safety.measures import shannon_charge
+from neurostim.safety.physics import physics
 from neurostim.wire.image import encode_image
 from support.safety_cases import (
     FINE,
@@ -512,7 +515,7 @@ def test_a_reading_the_device_calls_short_refuses() -> None:
 
 
 def test_a_bench_program_without_recharge_is_judged_and_not_refused() -> None:
-    verdict = judged(area(MA, recharge=Recharge.NONE), port="bench")
+    verdict = judged(area(MA, rate=1000, recharge=Recharge.NONE), port="bench")
     assert not verdict.refused
     assert severity(verdict, "SAF-NET-DC") is Severity.WARN
 
@@ -529,3 +532,169 @@ def test_the_open_coil_and_the_contact_lead_have_limits_of_their_own_on_one_port
     assert severity(contacts, "SAF-RATE") is Severity.PASS
     assert severity(judged(area(10_000_001), port="pns"), "SAF-CONTACT-CURRENT") is Severity.REFUSE
     assert severity(coil(amplitude_na=10_000_001), "SAF-CONTACT-CURRENT") is Severity.PASS
+
+
+# ------------------------------------------------------------------------------- values by hand
+
+
+def test_a_program_that_ends_is_counted_as_often_as_a_day_holds_it() -> None:
+    endless = schedule(area(MA)).image
+    bounded = Schedule.from_image(replace(endless, duration_ns=1200 * S))
+    verdict = check(bounded, leads_of("scs"), device(), impedances=readings())
+    once = bounded.dose(1200 * S).by_contact()[1][0]
+    assert value(verdict, "SAF-CHARGE-DAY") == Fraction(72 * once, 10**18)
+    odd = Schedule.from_image(replace(endless, duration_ns=50_000 * S))
+    verdict = check(odd, leads_of("scs"), device(), impedances=readings())
+    assert value(verdict, "SAF-CHARGE-DAY") == Fraction(2 * odd.dose(50_000 * S).by_contact()[1][0], 10**18)
+
+
+def test_a_lead_that_does_not_fit_its_ports_is_refused_with_the_reason() -> None:
+    two_kinds = judged(
+        capabilities=with_port(device(), PortKind.SCS, PortKind.BENCH), leads=(lead("infinion-16"),)
+    )
+    assert "spans ports of different kinds" in two_kinds.refused[0].message
+    few = judged(capabilities=with_port(device(), PortKind.SCS), leads=(lead("octrode"), lead("octrode")))
+    assert [one.code for one in few.refused] == ["SAF-FIT-LEAD"]
+    assert few.refused[0].place == "lead[2]"
+    cuff = judged(area(), leads=(lead("nerve-cuff"),))
+    assert "SAF-FIT-LEAD" in {one.code for one in cuff.refused}
+
+
+def test_the_circuit_rules_agree_with_phases_written_by_hand() -> None:
+    amplitude = 6 * MA
+    verdict = judged(area(amplitude, width_ns=300_000, rate=50, recharge=PASSIVE), impedances=readings(300))
+    phases = Phases.of(
+        2,
+        [
+            Phase(300_000, {0: -amplitude, 1: amplitude}),
+            Phase(20 * MS - 300_000 - 20_000, {}, (0, 1)),
+            Phase(20_000),
+        ],
+    )
+    nominal = lead("octrode").circuit
+    quick = steady_state(Circuit([nominal.at_low().at_leaky()] * 2, 500), phases)
+    slow = steady_state(Circuit([nominal.at_high()] * 2, 500), phases)
+    expected = {
+        "SAF-FARADAIC-DC": abs(quick.net_dc_na[0]),
+        "SAF-POTENTIAL-LOW": min(slow.start_uv[0], 0) / 1e6,
+        "SAF-EXCURSION-LOW": quick.start_up.potential_low_uv[0] / 1e6,
+        "SAF-EXCURSION-HIGH": quick.start_up.potential_high_uv[1] / 1e6,
+        "SAF-RECHARGE-PEAK": quick.start_up.recharge_peak_na[0] / 1e6,
+        "SAF-COMPLIANCE": float(quick.start_up.compliance_peak_uv) / 18e6 * 100,
+        "SAF-RECOVERY": abs(slow.residue_ac[0]) / (amplitude * 300_000) * 100,
+    }
+    for code, figure in expected.items():
+        found = max(abs(one.value or 0) for one in verdict.findings if one.code == code)
+        unit = 1.0 if code == "SAF-FARADAIC-DC" else abs(figure) * 1e-4 + 2e-6
+        assert abs(figure) <= float(found) + 1e-12 <= abs(figure) + unit, code
+
+
+def test_what_areas_leave_on_one_contact_is_added() -> None:
+    first = area(3 * MA, width_ns=180_000, rate=200, recharge=PASSIVE)
+    second = area(
+        2 * MA,
+        width_ns=180_000,
+        rate=200,
+        recharge=PASSIVE,
+        shares=((1, -1000), (3, 1000)),
+        delay_ns=2_500_000,
+        priority=2,
+    )
+    together = judged(first, second)
+    parts = [physics(build(together.case), one) for one in build(together.case).areas]
+    leak = sum(abs(part.quick.net_dc_na[0, 0]) for part in parts if part.quick is not None)
+    assert float(value(together, "SAF-FARADAIC-DC")) == pytest.approx(leak, abs=2)
+    low = sum(min(0, part.slow.start_uv[0, 0]) for part in parts if part.slow is not None)
+    assert float(value(together, "SAF-POTENTIAL-LOW")) == pytest.approx(low / 1e6, abs=3e-6)
+    alone = [value(judged(one), "SAF-FARADAIC-DC") for one in (first, second)]
+    assert value(together, "SAF-FARADAIC-DC") > max(alone)
+
+
+def test_unbalanced_areas_on_one_contact_are_added() -> None:
+    one = area(600, width_ns=100_000, rate=1000, recharge=Recharge.NONE)
+    other = replace(one, shares=((1, -1000), (3, 1000)), delay_ns=500_000, priority=2)
+    for single in (one, other):
+        assert severity(judged(single, bench=True), "SAF-NET-DC") is Severity.PASS
+    both = judged(one, other, bench=True)
+    assert value(both, "SAF-NET-DC") == 120
+    assert severity(both, "SAF-NET-DC") is Severity.REFUSE
+
+
+def test_pads_are_no_metal_electrodes() -> None:
+    places = {one.code: one.place for one in coil().findings}
+    assert places["SAF-EXCURSION-LOW"] == "area[1].contacts.1"
+    on_coil = {one.place for one in coil().findings if one.code == "SAF-FARADAIC-DC"}
+    assert on_coil == {"contacts.1"}
+    assert not [
+        one for one in coil().findings if one.code.startswith("SAF-POTENTIAL") and "return" in one.place
+    ]
+    passive = judged(
+        area(20 * MA, shares=((1, -1000), (255, 1000)), recharge=PASSIVE, rate=100), port="surface"
+    )
+    on_skin = {one.place for one in passive.findings if one.code == "SAF-FARADAIC-DC"}
+    assert on_skin == {"contacts.1", "contacts.return"}
+
+
+def test_an_early_short_and_a_series_break_are_seen() -> None:
+    short = Impedances({c: ContactImpedance(c, 50, 500) for c in (1, 2)})
+    assert severity(judged(impedances=short), "SAF-IMPEDANCE-SHORT") is Severity.REFUSE
+    broken = Impedances({c: ContactImpedance(c, 5000, 100) for c in (1, 2)})
+    assert severity(judged(impedances=broken), "SAF-IMPEDANCE-OPEN") is Severity.REFUSE
+    assert severity(judged(impedances=broken), "SAF-IMPEDANCE-SHORT") is Severity.PASS
+
+
+def test_asymmetric_recharge_counts_with_its_own_current_and_time() -> None:
+    asymmetric = area(
+        10 * MA,
+        width_ns=200_000,
+        rate=100,
+        shares=((1, -1000), (255, 1000)),
+        recharge=Recharge.ACTIVE_ASYMMETRIC,
+        ratio=4,
+    )
+    verdict = judged(asymmetric, port="surface")
+    driven = 200_000 + 4 * 200_000
+    assert value(verdict, "SAF-DUTY") == Fraction(driven * 100 * 100, S)
+    assert value(verdict, "SAF-POWER") == Fraction(240_000 * 10 * MA * 2 * 200_000 * 100, S * 10**9)
+    energy = 500 * (10 * MA) ** 2 * 200_000 + 500 * (10 * MA // 4) ** 2 * 800_000
+    assert value(verdict, "SAF-ENERGY") == Fraction(energy, 10**24)
+    mean_square = Fraction((10 * MA) ** 2 * 200_000 + (10 * MA // 4) ** 2 * 800_000, 10 * MS)
+    expected = math.sqrt(mean_square) / (PAD_UM2 / 1e8) / 1e6
+    assert float(value(verdict, "SAF-SURFACE-DENSITY")) == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_pulse_of_a_burst_counts() -> None:
+    single = judged(area(rate=20, width_ns=100_000))
+    five = judged(area(rate=20, width_ns=100_000, burst=(5, 500)))
+    for code in ("SAF-MISMATCH", "SAF-DUTY", "SAF-POWER"):
+        assert value(five, code) == 5 * value(single, code)
+    skin = [surface(MA, rate=20, width_ns=100_000, burst=burst_of) for burst_of in (None, (4, 200))]
+    assert float(value(skin[1], "SAF-SURFACE-DENSITY")) == pytest.approx(
+        2 * float(value(skin[0], "SAF-SURFACE-DENSITY")), rel=1e-3
+    )
+
+
+def test_power_and_compliance_follow_the_range_too() -> None:
+    verdict = judged(area(2 * MA), ranges=[AmplitudeRange(0, 0, 6 * MA, 100_000)])
+    for code in ("SAF-POWER", "SAF-COMPLIANCE", "SAF-MISMATCH", "SAF-RAMP-SECOND"):
+        assert float(value(verdict, f"{code}-RANGE")) == pytest.approx(
+            3 * float(value(verdict, code)), rel=1e-3
+        )
+
+
+def test_limits_of_an_area_are_the_tightest_of_its_contacts() -> None:
+    mixed = (lead("pns-8"), lead("open-coil"))
+    one = area(shares=((1, -1000), (9, 1000)), width_ns=200_000, rate=200)
+    verdict = judged(one, port="pns", leads=mixed)
+    assert severity(verdict, "SAF-WIDTH-HIGH") is Severity.PASS
+    wide = judged(replace(one, width_ticks=2001), port="pns", leads=mixed)
+    assert severity(wide, "SAF-WIDTH-HIGH") is Severity.REFUSE
+    fast = judged(area(shares=((1, -1000), (9, 1000)), rate=201), port="pns", leads=mixed)
+    assert severity(fast, "SAF-RATE") is Severity.REFUSE
+
+
+def test_the_margin_of_a_lower_limit_is_counted_upward() -> None:
+    finding = next(one for one in judged(area(width_ns=40_000)).findings if one.code == "SAF-WIDTH-LOW")
+    assert finding.margins == {"refuse": 100}
+    low = next(one for one in judged(area(width_ns=10_000)).findings if one.code == "SAF-WIDTH-LOW")
+    assert low.margin == -50
