@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 import pytest
 
@@ -163,6 +164,7 @@ def found_at(code: str, tier: str, make: Callable[[int], Verdict], high: int, lo
         found = severity(make(parameter), code)
         return found is not None and found >= Severity[tier.upper()]
 
+    @cache
     def edge() -> int:
         inside, outside = low, high
         assert not fires(inside)
