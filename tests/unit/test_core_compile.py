@@ -261,9 +261,9 @@ def test_an_image_alone_gives_the_same_schedule_or_the_same_refusal() -> None:
     wide = replace(schedule.image.areas[0], width_ticks=9_601, period_num=10 * MS)
     with pytest.raises(ConfigError, match=r"area\[1\]\.train"):
         Schedule.from_image(replace(schedule.image, areas=(wide,)))
+    backwards = replace(wide, width_ticks=300, shares=((5, 1000), (3, -1000)))
     with pytest.raises(ConfigError, match="in ascending order"):
-        shares = ((5, 1000), (3, -1000))
-        Schedule.from_image(replace(schedule.image, areas=(replace(wide, width_ticks=300, shares=shares),)))
+        Schedule.from_image(replace(schedule.image, areas=(backwards,)))
     with pytest.raises(ConfigError, match="a period of"):
         Schedule.from_image(replace(schedule.image, areas=(replace(wide, width_ticks=300, period_num=0),)))
 
@@ -271,7 +271,7 @@ def test_an_image_alone_gives_the_same_schedule_or_the_same_refusal() -> None:
 def test_areas_that_cannot_meet_without_a_drop_are_refused_with_the_loss() -> None:
     first = area(pulse=Pulse(300 * US, Recharge.PASSIVE), train=Train(Fraction(50)))
     second = area(shares=BIPOLE, pulse=Pulse(300 * US, Recharge.PASSIVE), train=Train(Fraction(500)))
-    with pytest.raises(ConfigError, match="'area 2' .* of .*"):
+    with pytest.raises(ConfigError, match=r"'area 2' \d+ of \d+"):
         compile_program(program(first, second), microseconds())
     schedule = compile_program(program(first, second, interleave_drop=True), microseconds())
     assert schedule.interleave.dropping
@@ -307,7 +307,8 @@ def test_compiling_and_dosing_one_area_needs_no_compiler_of_kernels() -> None:
         "from neurostim.core.image import Grid\n"
         "from neurostim.core.program import *\n"
         "from fractions import Fraction as F\n"
-        "one = Area('a', 10**6, (Share('1', -1000), Share('2', 1000)), Pulse(10**5, Recharge.PASSIVE), Train(F(50)))\n"
+        "bipole, pulse = (Share('1', -1000), Share('2', 1000)), Pulse(10**5, Recharge.PASSIVE)\n"
+        "one = Area('a', 10**6, bipole, pulse, Train(F(50)))\n"
         "schedule = compile_program(Program('x', 'scs', ('octrode',), (one,)), Grid.of(1000, 1000))\n"
         "assert schedule.dose(10**15).stimulation_ac > 0\n"
         "assert 'numba' not in sys.modules\n"

@@ -101,7 +101,7 @@ EXTREMES: list[tuple[Area, Grid, tuple[int | None, ...]]] = [
             shares=(Share("1", -999), Share("2", -1), Share("3", 1), Share("return", 999)),
             delay_ns=60 * S,
         ),
-        Grid.of(7, 3),
+        Grid.of(7, 1003),
         (YEAR,),
     ),
     (
