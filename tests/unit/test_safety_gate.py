@@ -246,6 +246,14 @@ def test_a_program_compiled_for_another_device_is_refused_until_it_is_judged_on_
     assert here.image.grid == coarse.grid
 
 
+def test_a_program_is_not_judged_with_leads_it_was_not_written_for() -> None:
+    program = load_preset("tonic")
+    for names in (["linear-8"], ["octrode", "octrode"], []):
+        with pytest.raises(ConfigError) as caught:
+            check_program(program, [lead(one) for one in names], profile("scs"))
+        assert caught.value.code == "lead-mismatch"
+
+
 def test_what_the_device_can_do_tightens_the_port_and_says_so() -> None:
     verdict = judged(area(3 * MA), capabilities=device(max_contact_na=2 * MA))
     finding = next(one for one in verdict.refused if one.code == "SAF-CONTACT-CURRENT")

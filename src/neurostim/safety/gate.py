@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from neurostim.core.compile import compile_program
+from neurostim.core.errors import ConfigError
 from neurostim.core.hardware import Capabilities, Impedances
 from neurostim.core.program import Program
 from neurostim.core.schedule import Schedule
@@ -107,8 +108,17 @@ def check_program(
 ) -> Verdict:
     """Compile a program on this device's grid and judge the result; the way to judge for another device.
 
-    Parameters and errors as `check`, and those of the compiler.
+    Parameters and errors as `check`, and those of the compiler; code ``lead-mismatch`` where the leads are
+    not those the program was written for.
     """
+    given = tuple(one.id for one in leads)
+    if given != program.leads:
+        raise ConfigError(
+            f"the program is for {', '.join(program.leads)} and the leads are {', '.join(given) or 'none'}",
+            allowed="the leads of the program, in its order",
+            remedy="Write the program for the leads that are there: contacts and areas differ.",
+            code="lead-mismatch",
+        )
     check_contacts(program, leads)
     schedule = compile_program(program, capabilities.grid, contact_map(leads))
     return check(
