@@ -18,7 +18,8 @@ _INTRODUCTION: Final = """\
 Programs that ship with neurostim, in `protocols/stimulation/`. Each is a plain program file with its source
 and the grade of what is known: **A** read in a published copy for this project, **B** textbook knowledge not
 read again, **C** illustrative. The amplitude is a starting point within the published range, never advice for
-a person. The column *for* names the device profile a preset needs; what a clinical port cannot carry is for
+a person. Contacts, interphase, ramp and the ratio of asymmetric recharge are a plain choice where the source
+names none. The column *for* names the device profile a preset needs; what a clinical port cannot carry is for
 the bench.
 
 Show one with `neurostim program show NAME`, judge it with `check`, draw it with `plot`, and take its waveform
