@@ -151,6 +151,10 @@ def test_a_time_shorter_than_half_a_tick_is_one_tick() -> None:
         ({"train": Train(Fraction(1), Burst(1001, Fraction(2000)))}, "area[1].train.burst.pulses"),
         ({"train": Train(Fraction(1), Burst(1, Fraction(2000)))}, "area[1].train.burst.pulses"),
         ({"train": Train(Fraction(1), Burst(2, Fraction(20_001)))}, "area[1].train.burst.rate"),
+        (
+            {"train": Train(Fraction(1), Burst(2, Fraction(S, 49_999), from_interval=True))},
+            "area[1].train.burst.interval",
+        ),
         ({"ramp": Ramp(60 * S + 1, S)}, "area[1].ramp.up"),
         ({"ramp": Ramp(S, 60 * S + 1)}, "area[1].ramp.down"),
         ({"cycle": Cycle(100 * MS - 1, S)}, "area[1].cycle.on"),
@@ -266,6 +270,12 @@ def test_an_image_alone_gives_the_same_schedule_or_the_same_refusal() -> None:
         Schedule.from_image(replace(schedule.image, areas=(backwards,)))
     with pytest.raises(ConfigError, match="a period of"):
         Schedule.from_image(replace(schedule.image, areas=(replace(wide, width_ticks=300, period_num=0),)))
+
+
+def test_a_burst_spaced_by_an_interval_needs_no_short_decimal_rate() -> None:
+    spaced = Train(Fraction(40), Burst(3, Fraction(S, 1_700_001), from_interval=True))
+    image = compile_program(program(area(train=spaced)), microseconds()).image
+    assert (image.areas[0].burst_period_num, image.areas[0].burst_period_den) == (1_700_001, 1)
 
 
 def test_areas_that_cannot_meet_without_a_drop_are_refused_with_the_loss() -> None:
