@@ -24,7 +24,7 @@ from neurostim.core.errors import ConfigError
 I64 = NDArray[np.int64]
 DEVICE_RETURN: Final = 255
 BLOCK_PULSES: Final = 1 << 18
-HOPELESS_MISSING: Final = 5_000_000
+HOPELESS_MISSING: Final = 1_000_000
 
 
 def judge(
