@@ -254,7 +254,7 @@ def test_over_several_contacts_the_tightest_limit_holds() -> None:
         ("area", "1 mm2", 1_000_000),
         ("size", "4096 B", 4096),
         ("daily charge", "150 C", 150 * 10**18),
-        ("count", "8 items", 8),
+        ("count", "8 areas", 8),
         ("direct current", "2 uA", 2000),
     ],
 )

@@ -700,3 +700,11 @@ def test_the_margin_of_a_lower_limit_is_counted_upward() -> None:
     assert finding.margins == {"refuse": 100}
     low = next(one for one in judged(area(width_ns=10_000)).findings if one.code == "SAF-WIDTH-LOW")
     assert low.margin == -50
+
+
+def test_a_pass_shows_the_tier_that_is_nearest() -> None:
+    verdict = judged(area(MA, **STANDING))
+    low = next(one for one in verdict.findings if one.code == "SAF-POTENTIAL-LOW")
+    assert low.severity is Severity.PASS
+    assert (low.limit, low.layer) == (Fraction(-3, 10), "port")
+    assert low.margin == min(low.margins.values())

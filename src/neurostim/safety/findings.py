@@ -74,10 +74,22 @@ class Finding:
 
     @property
     def bound(self) -> Bound | None:
-        """The tier that fired, else the first that would."""
+        """The tier that fired, else the one that is nearest."""
         if self.severity is not Severity.PASS:
             return self.effective.tier(self.severity.word)
-        return next((bound for bound in map(self.effective.tier, TIERS) if bound), None)
+        bounds = [bound for bound in map(self.effective.tier, TIERS) if bound]
+        return min(bounds, key=self._headroom, default=None)
+
+    def headroom(self) -> int:
+        """A whole number that grows with the distance to the nearest tier, to order passes of a rule by."""
+        bound = self.bound
+        return 0 if bound is None else self._headroom(bound)
+
+    def _headroom(self, bound: Bound) -> int:
+        if self.effective.row.fires in ("state", "outside"):
+            return 0
+        room = self.measure.headroom(bound.value)
+        return -room if self.effective.row.fires == "below" else room
 
     @property
     def limit(self) -> Fraction | None:
@@ -193,13 +205,5 @@ def worst(findings: list[Finding]) -> list[Finding]:
         by_code.setdefault(finding.code, []).append(finding)
     for group in by_code.values():
         firing = [finding for finding in group if finding.severity is not Severity.PASS]
-        kept.extend(firing or [min(group, key=_headroom) if len(group) > 1 else group[0]])
+        kept.extend(firing or [min(group, key=Finding.headroom) if len(group) > 1 else group[0]])
     return kept
-
-
-def _headroom(finding: Finding) -> int:
-    bound = finding.bound
-    if bound is None or finding.effective.row.fires in ("state", "outside"):
-        return 0
-    room = finding.measure.headroom(bound.value)
-    return -room if finding.effective.row.fires == "below" else room

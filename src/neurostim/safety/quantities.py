@@ -115,7 +115,7 @@ KINDS: Final = {
         ),
         _kind("power", "mW", 10**9, "pW", {"mW": Fraction(10**9), "W": Fraction(10**12)}),
         _kind("area", "mm2", 10**6, "um2", {"mm": Fraction(10**6)}, suffix="2"),
-        _kind("count", "items", 1, "items", {"items": Fraction(1)}),
+        _kind("count", "areas", 1, "areas", {"areas": Fraction(1)}),
         _kind("size", "B", 1, "B", {"B": Fraction(1)}),
         _kind("state", "", 1, "", {}),
     )
