@@ -440,7 +440,7 @@ def test_a_start_that_waited_too_long_on_the_host_is_not_sent() -> None:
     # The process is held up for ten seconds here, as by SIGSTOP; then everything goes on at once.
     stimulator.clock.now_ns += 10 * S
     stimulator.core._outbox.proven(1 << 40)
-    stimulator.core._now_ns = stimulator.clock.now_ns
+    stimulator.core._at(stimulator.clock.now_ns)
     stimulator.core._pump()
     with pytest.raises(CommandTimeout) as caught:
         future.result(0)

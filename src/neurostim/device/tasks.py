@@ -42,7 +42,8 @@ class Lane:
 class Task:
     """A script under way; the fields from ``request`` on belong to its present request.
 
-    ``place`` is the place in the stream of sent bytes behind its first attempt; ``asked_ns`` when
+    ``begun`` tells whether any of its requests was ever sent. ``place`` is the place in the stream of
+    sent bytes behind the first attempt; ``asked_ns`` when
     the script asked for it, ``deadline_ns`` when it has waited too long [ns].
     """
 
@@ -51,6 +52,7 @@ class Task:
     future: CommandFuture[Any]
     lane: Lane | None = None
     resume_ns: int | None = None
+    begun: bool = False
     request: Request | None = None
     command_id: int = 0
     session: int = 0
