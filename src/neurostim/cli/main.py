@@ -14,7 +14,7 @@ from neurostim.core.errors import NeurostimError
 
 # Each module defines `app`; importing one must stay cheap, since `--help` imports them all.
 _GROUPS = ("program",)
-_COMMANDS = ("run", "impedance", "devices", "conform", "limits", "doctor", "sim")
+_COMMANDS = ("demo", "run", "impedance", "devices", "conform", "limits", "doctor", "sim")
 
 
 def _version(wanted: bool) -> None:
