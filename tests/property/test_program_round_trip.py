@@ -111,7 +111,7 @@ def programs(draw: Any) -> Program:
     therapy = draw(st.sampled_from(THERAPIES))
     leads = draw(st.lists(st.sampled_from(["octrode", "linear-8", "penta"]), min_size=1, max_size=3))
     duration = draw(st.none() | whole(bounds.DURATION))
-    count = draw(st.integers(1, 3) | st.just(8))
+    count = draw(st.sampled_from([1, 2, 3, 8]))
     return Program(
         name=draw(names),
         therapy=therapy,
@@ -125,13 +125,9 @@ def programs(draw: Any) -> Program:
 
 
 @given(programs())
-def test_what_is_written_reads_back_equal(program):
-    assert parse_program(dump_program(program)) == program
-
-
-@given(programs())
-def test_lines_are_known_for_every_key_that_is_written(program):
+def test_what_is_written_reads_back_equal_and_has_a_line_for_every_key(program):
     text = dump_program(program)
+    assert parse_program(text) == program
     rows = text.splitlines()
     found = key_lines(text)
     for path in _paths(tomllib.loads(text)):
