@@ -3,6 +3,7 @@
 from neurostim.session.errors import JournalError, SessionError
 from neurostim.session.journal import Journal, Reading, Record, read_journal
 from neurostim.session.keeper import LiveDose
+from neurostim.session.preparation import Stage
 from neurostim.session.reconcile import Comparison, Reconciliation
 from neurostim.session.recovery import (
     InFlight,
@@ -11,7 +12,7 @@ from neurostim.session.recovery import (
     resolve_by_decision,
     resolve_with_device,
 )
-from neurostim.session.session import Session, Stage
+from neurostim.session.session import Session
 
 __all__ = [
     "Comparison",
