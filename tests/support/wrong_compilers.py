@@ -315,11 +315,18 @@ class Expander:
                 d = min(d, command["within_ns"])
             if self.bug == "soft stop not followed":
                 continue
-            if d == 0:
-                factor *= 0 if unit["onset"] > x else 1
-            elif t > x:
+            if d and t > x:
                 factor *= max(Fraction(0), Fraction(d - (t - x) * tick, d))
         return factor
+
+    def _starts(self, area: _Area, unit: dict[str, Any]) -> bool:
+        """Whether a fade of no length still lets the unit start."""
+        fades = [c for c in self.commands if c["name"] in ("soft_stop", "ramp_down")]
+        if self.bug == "soft stop not followed":
+            return True
+        return all(
+            min(area.down, c.get("within_ns", area.down)) > 0 or unit["onset"] <= c["at_ticks"] for c in fades
+        )
 
     def _amplitude(self, area: _Area, unit: dict[str, Any]) -> int:
         amplitude = area.amplitude
@@ -397,6 +404,7 @@ class Expander:
             for unit in area.placed
             for j, offset in enumerate(self._offsets(area)[: unit.get("only", 10**6)])
         ]
+        every = [pulse for pulse in every if self._starts(pulse["area"], pulse["unit"])]
         every.sort(key=lambda pulse: pulse["onset"])
         stop_at = None if halt is None else halt + (2 if self.bug == "pulse after stop" else 0)
         rows: list[tuple[int, int, str, str, int, int, int, int, int]] = []

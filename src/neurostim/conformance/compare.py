@@ -237,7 +237,14 @@ class Comparison:
         surplus = np.ones(len(start), dtype=np.bool_)
         surplus[found[here]] = False
         if surplus.any():
-            tallies.judge("recovery", surplus, start, column=column, note="no stretch belongs here", judged=0)
+            tallies.judge(
+                "recovery",
+                surplus,
+                start,
+                column=column,
+                note="no stretch belongs here",
+                judged=int(surplus.sum()),
+            )
         self._recovery_time(expected, start, end, found, who)
 
     def _matched_passive(self, expected: Passive, start: I64, column: I64) -> I64:

@@ -21,11 +21,17 @@ _INT64_MAX = (1 << 63) - 1
 class UnitCurrents:
     """Signed current of the stimulation phase [nA], a row a unit, a column a share of the area.
 
-    ``scaled`` marks units whose factor is below 1.
+    ``scaled`` marks units whose factor is below 1; ``started`` is false where a fade without length lets no
+    unit start, which is not the same as a unit that carries nothing.
     """
 
     current_na: I64
     scaled: Flags
+    started: Flags
+
+    def take(self, which: Flags) -> UnitCurrents:
+        """Some of the units."""
+        return UnitCurrents(self.current_na[which], self.scaled[which], self.started[which])
 
 
 def floor_scaled(factor: int, numerator: NDArray[np.int64] | NDArray[np.object_], denominator: int) -> I64:
@@ -34,7 +40,8 @@ def floor_scaled(factor: int, numerator: NDArray[np.int64] | NDArray[np.object_]
     factor //= common
     denominator //= common
     largest = int(numerator.max()) if len(numerator) else 0
-    if numerator.dtype != object and factor * largest <= _INT64_MAX:
+    narrow = max(factor * largest, factor, denominator) <= _INT64_MAX
+    if narrow and numerator.dtype != object:
         return np.asarray(numerator * factor // denominator, dtype=np.int64)
     wide = numerator.astype(object) * factor // denominator
     return np.asarray(wide, dtype=np.int64)
@@ -111,8 +118,7 @@ def unit_currents(
                 log=log,
                 tick_ns=tick_ns,
             )
-    magnitudes[silent] = 0
-    return UnitCurrents(share_out(magnitudes, area), scaled | silent)
+    return UnitCurrents(share_out(magnitudes, area), scaled, ~silent)
 
 
 def _lower(

@@ -200,15 +200,12 @@ class Expectation:
         )
 
     def _pulses(self, area: AreaReading, nominal: Nominal, onset: I64, emitted: Flags) -> _Pulses:
-        kept = Nominal(
-            onset=nominal.onset[emitted],
-            start=nominal.start[emitted],
-            end=nominal.end[emitted],
-            following=nominal.following[emitted],
-            unit=nominal.unit[emitted],
-        )
+        kept = nominal.take(emitted)
         placed = onset[emitted]
         currents = unit_currents(area, kept, placed, self.log, self.program.grid.tick_ns)
+        if not currents.started.all():
+            begun = currents.started
+            kept, placed, currents = kept.take(begun), placed[begun], currents.take(begun)
         offsets = np.array(area.offsets, dtype=np.int64)
         count = len(offsets)
         row = np.repeat(np.arange(len(placed)), count)

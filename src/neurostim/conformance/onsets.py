@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -34,6 +33,12 @@ class Nominal:
     end: I64
     following: I64
     unit: I64
+
+    def take(self, which: NDArray[np.bool_]) -> Nominal:
+        """Some of the units."""
+        return Nominal(
+            self.onset[which], self.start[which], self.end[which], self.following[which], self.unit[which]
+        )
 
 
 @dataclass(slots=True)
@@ -152,8 +157,3 @@ class Train:
             following=np.minimum(following, table[row, 3]),
             unit=table[row, 4] + i,
         )
-
-
-def units_in(area: AreaReading, length: int) -> Fraction:
-    """Mean number of units in ``length`` ticks of on-time, for sizing blocks."""
-    return Fraction(length) / area.period

@@ -24,6 +24,7 @@ KINDS: Final = ("stim", "recharge", "passive")
 FORMATS: Final = ("neurostim-events/1", "neurostim-trace/1")
 TIME_BASES: Final = ("program", "device", "free")
 MAX_LABELS: Final = 300
+EXTRA: Final = ("area", "unit", "pulse", "charge_ac")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,6 @@ class TraceTable:
             pulse=more[2],
             charge_ac=more[3],
         )
-
-
-EXTRA: Final = ("area", "unit", "pulse", "charge_ac")
 
 
 @dataclass(frozen=True, slots=True)
