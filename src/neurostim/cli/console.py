@@ -38,11 +38,13 @@ _CODES: tuple[tuple[type[NeurostimError], int], ...] = (
 )
 
 
-def out() -> Console:
-    """Console for results, on standard output."""
+def out(plain_width: int = 160) -> Console:
+    """Console for results, on standard output; ``plain_width`` columns where that is no terminal."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True, width=plain_width)
 
 
 def err() -> Console:

@@ -51,8 +51,8 @@ def limits(
         tiers = [_shown(row["tiers"].get(tier), style) for tier, style in _STYLES.items()]
         layers = ", ".join(dict.fromkeys(tier["layer"] for tier in row["tiers"].values()))
         table.add_row(row["code"], row["title"], *tiers, layers, f"{row['source']} ({row['grade']})")
-    screen = console.out()
-    screen.print(table, width=None if screen.is_terminal else 200)
+    screen = console.out(plain_width=200)
+    screen.print(table)
     screen.print(f"Limits {packaged().sha256[:16]}; limits only tighten: base, port, lead, device, subject.")
 
 
