@@ -205,7 +205,8 @@ def _unit(
     for number, contact in enumerate(schedule.contacts):
         # Contacts with equal shares coincide: the earlier are drawn wider, so that all are seen.
         mine = found.current_na[:, number : number + 1]
-        hidden = int((found.current_na[:, number + 1 :] == mine).all(axis=0).sum())
+        apart = np.abs(found.current_na[:, number + 1 :] - mine).max(axis=0)
+        hidden = int((apart <= amps_peak / 200).sum())
         width = 1.5 + 1.3 * min(hidden, 3)
         look: dict[str, Any] = {"color": colours[contact], "linewidth": width, "solid_joinstyle": "miter"}
         current.plot(times, found.current_na[:, number] / amps, **look)
