@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -40,7 +41,10 @@ def demo(
         Path, typer.Option("--out", metavar="DIR", help="Folder for journal, traces, plots and summary.")
     ] = Path("demo-output"),
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", min=3.0, max=60.0, help="Length of each delivery, in seconds.")
+        float,
+        typer.Option(
+            "--seconds", metavar="S", min=3.0, max=60.0, help="Length of each delivery, in seconds."
+        ),
     ] = 4.0,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document at the end.")] = False,
 ) -> None:
@@ -195,7 +199,7 @@ def write_result(doses: list[Evidence], out: Path, link: str, when: str, took_s:
     first = doses[0]
     program = out / "programs" / f"{first.scene.preset}.toml"
     facts = Facts(
-        when=when,
+        when=_day_and_time(when),
         seconds=took_s,
         link=link,
         commands=(
@@ -260,6 +264,12 @@ def _copy(preset: str, out: Path) -> Path:
     path = out / "programs" / f"{preset}.toml"
     shutil.copyfile(presets()[preset], path)
     return path
+
+
+def _day_and_time(wall_text: str) -> str:
+    """The time of day as people write it, with its zone."""
+    moment = datetime.fromisoformat(wall_text)
+    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or 'local time'}"
 
 
 def _heading(screen: Console, text: str) -> None:

@@ -14,12 +14,13 @@ from neurostim.cli.plot_data import unit_span
 
 CARD: Final = (420, 150)
 WIDE: Final = (1120, 250)
-MOST_STEMS: Final = 260
+MOST_STEMS: Final = 1500
 COLUMNS: Final = 360
-BEFORE_NS: Final = 1_000_000_000
-AFTER_NS: Final = 800_000_000
+BEFORE_NS: Final = 400_000_000
+AFTER_NS: Final = 700_000_000
 _MA: Final = 1e6
 _S: Final = 1e9
+_MS: Final = 1e6
 
 Points = list[tuple[float, float]]
 
@@ -72,27 +73,22 @@ def unit_chart(evidence: Evidence) -> str:
 def cable_chart(evidence: Evidence) -> str:
     """Delivered against commanded around the pulled cable."""
     pulled = evidence.pulled_ns
-    low, high = (pulled - BEFORE_NS) / _S, (pulled + AFTER_NS) / _S
     peak = float(evidence.pulses[1].max(initial=1)) / _MA
+    x = Axis(-BEFORE_NS / _MS, AFTER_NS / _MS, "time since the cable was pulled (ms)")
     name = "Current delivered and commanded around the pulled cable"
-    chart = Chart(
-        *WIDE,
-        Axis(low, high, "time since the start of output (s)"),
-        Axis(0, peak * 1.45, "current (mA)"),
-        name,
-    )
-    chart.band(pulled / _S, (pulled + DEAD_MAN_NS) / _S, "grace")
-    commanded = [(t / _S, a / _MA) for t, a in _program_pulses(evidence, low * _S, high * _S)]
-    chart.stems(commanded, "stem wanted")
-    chart.stems([one for one in _points(evidence) if low <= one[0] <= high], "stem delivered")
-    chart.mark(pulled / _S, "cable pulled", "alarm", anchor="end")
+    chart = Chart(*WIDE, x, Axis(0, peak * 1.5, "current (mA)"), name)
+    chart.band(0, DEAD_MAN_NS / _MS, "grace")
+    wanted = _program_pulses(evidence, pulled - BEFORE_NS, pulled + AFTER_NS)
+    chart.stems([((t - pulled) / _MS, a / _MA) for t, a in wanted], "stem wanted")
+    chart.stems(_around(evidence, pulled), "stem delivered")
+    chart.mark(0, "cable pulled", "alarm", anchor="end")
     ramp = evidence.command_ns("ramp_down")
     if ramp is not None:
-        late = (ramp - pulled) / 1e6
-        chart.mark(ramp / _S, f"ramp-down begins by itself, {late:.0f} ms", "note", anchor="end", row=1)
-    after = evidence.silent_after_ns / 1e6
-    chart.mark(evidence.silent_ns / _S, f"silent, {after:.0f} ms", "good", row=1)
-    chart.mark((pulled + DEAD_MAN_NS) / _S, "500 ms limit", "alarm")
+        late = (ramp - pulled) / _MS
+        chart.mark(late, f"ramp-down begins by itself, {late:.0f} ms", "note", anchor="end", row=1)
+    after = evidence.silent_after_ns / _MS
+    chart.mark(after, f"silent, {after:.0f} ms", "good", anchor="end", row=2)
+    chart.mark(DEAD_MAN_NS / _MS, "500 ms limit", "alarm")
     return chart.svg()
 
 
@@ -102,36 +98,31 @@ def cable_picture(evidence: Evidence, out: Path) -> None:
     from matplotlib.figure import Figure
 
     pulled = evidence.pulled_ns
-    low, high = pulled - BEFORE_NS, pulled + AFTER_NS
     figure = Figure(figsize=(11, 4.2), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    wanted = _program_pulses(evidence, low, high)
-    axes.vlines(
-        [t / _S for t, _ in wanted], 0, [a / _MA for _, a in wanted], color="#C9CED4", linewidth=4,
-        label="commanded by the program",
-    )  # fmt: skip
-    shown = [one for one in _points(evidence) if low / _S <= one[0] <= high / _S]
-    axes.vlines(
-        [t for t, _ in shown], 0, [a for _, a in shown], color="#0072B2", linewidth=1.6, label="delivered"
-    )
-    axes.axvspan(pulled / _S, (pulled + DEAD_MAN_NS) / _S, color="#D55E00", alpha=0.08, linewidth=0)
-    axes.axvline(pulled / _S, color="#D55E00", linewidth=1.2, label="cable pulled")
+    wanted = _program_pulses(evidence, pulled - BEFORE_NS, pulled + AFTER_NS)
+    times, tops = [(t - pulled) / _MS for t, _ in wanted], [a / _MA for _, a in wanted]
+    axes.vlines(times, 0, tops, color="#C9CED4", linewidth=5, label="commanded by the program")
+    shown = _around(evidence, pulled)
+    tops = [a for _, a in shown]
+    axes.vlines([t for t, _ in shown], 0, tops, color="#0072B2", linewidth=1.8, label="delivered")
+    axes.axvspan(0, DEAD_MAN_NS / _MS, color="#D55E00", alpha=0.08, linewidth=0, label="500 ms allowed")
+    axes.axvline(0, color="#D55E00", linewidth=1.4, label="cable pulled")
     ramp = evidence.command_ns("ramp_down")
     if ramp is not None:
-        axes.axvline(
-            ramp / _S, color="#7A7A7A", linestyle="--", linewidth=1.2, label="ramp-down begins by itself"
-        )
-    axes.axvline(evidence.silent_ns / _S, color="#009E73", linewidth=1.2, label="silent")
-    axes.set_xlim(low / _S, high / _S)
+        label = "ramp-down begins by itself"
+        axes.axvline((ramp - pulled) / _MS, color="#7A7A7A", linestyle="--", linewidth=1.2, label=label)
+    axes.axvline(evidence.silent_after_ns / _MS, color="#009E73", linewidth=1.4, label="silent")
+    axes.set_xlim(-BEFORE_NS / _MS, AFTER_NS / _MS)
     axes.set_ylim(0, None)
-    axes.set_xlabel("Time since the start of output (s)")
+    axes.set_xlabel("Time since the cable was pulled (ms)")
     axes.set_ylabel("Stimulation current (mA)")
-    after = evidence.silent_after_ns / 1e6
+    after = evidence.silent_after_ns / _MS
     axes.set_title(
         f"Cable pulled: silent after {after:.0f} ms, allowed 500 ms", loc="left", fontweight="bold"
     )
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=5, frameon=False, fontsize=9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=6, frameon=False, fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(out, dpi=150)
@@ -163,13 +154,21 @@ def _commanded(evidence: Evidence, end_s: float) -> Points:
     return [*points, (stop / _S, top), (min((stop + area.ramp_down_ns) / _S, end_s), 0.0)]
 
 
-def _program_pulses(evidence: Evidence, low_ns: float, high_ns: float) -> list[tuple[int, int]]:
+def _around(evidence: Evidence, pulled: int) -> Points:
+    """Delivered pulses near the pulled cable: ms since then, mA."""
+    starts, amplitudes = evidence.pulses
+    since = starts - pulled
+    near = (since >= -BEFORE_NS) & (since <= AFTER_NS)
+    return [(int(t) / _MS, int(a) / _MA) for t, a in zip(since[near], amplitudes[near], strict=True)]
+
+
+def _program_pulses(evidence: Evidence, low_ns: int, high_ns: int) -> list[tuple[int, int]]:
     """Onset [ns] and magnitude [nA] that the program alone has for the cathode."""
     schedule = evidence.scene.schedule
     contact = min(schedule.unit_currents(0).items(), key=lambda one: one[1])[0]
-    first = max(int(low_ns), 0)
+    first = max(low_ns, 0)
     found: list[tuple[int, int]] = []
-    for block in schedule.events(first, int(high_ns) - first):
+    for block in schedule.events(first, high_ns - first):
         mine = (np.asarray(block.contact) == contact) & (np.asarray(block.kind) == 0)
         times, amplitudes = np.asarray(block.start_ns)[mine], np.asarray(block.amplitude_na)[mine]
         found += [(int(t), -int(a)) for t, a in zip(times, amplitudes, strict=True)]

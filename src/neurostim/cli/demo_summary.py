@@ -10,7 +10,7 @@ from string import Template
 from typing import Final
 
 from neurostim.cli import console
-from neurostim.cli.demo_evidence import Evidence
+from neurostim.cli.demo_evidence import PASSIVE, Evidence
 from neurostim.cli.demo_figures import cable_chart, dose_chart, unit_chart
 from neurostim.cli.demo_scenes import REASON, tightest
 from neurostim.cli.program_text import summary as waveform
@@ -106,31 +106,32 @@ def _program(evidence: Evidence) -> str:
     close = tightest(verdict, 1)
     labels = evidence.table.labels
     facts = [
-        ("Pulses counted by the device", f"{sum(area.pulses for area in scene.dose.areas):,}"),
+        ("Pulses counted", f"{sum(area.pulses for area in scene.dose.areas):,}"),
         ("Charge of a phase", f"{evidence.phase_ac / _UC_AC:.4g} \u00b5C"),
         ("Stimulation charge", f"{_charge(sum(area.stim_ac for area in scene.dose.areas))}"),
-        ("Left at a contact at the end", f"{_charge(evidence.residue_ac)}"),
+        ("Left at the end", f"{_charge(evidence.residue_ac)}"),
         (
             "Safety rules",
-            f"{passed} pass, {len(verdict.notes)} noted, {len(verdict.warnings)} warn, "
-            f"{len(verdict.refused)} refuse",
+            f"{passed} pass, {len(verdict.notes)} noted, {len(verdict.warnings)} warn",
         ),
     ]
     if close:
         one = close[0]
-        facts.append(("Tightest that passes", f"{one.title.lower()}, {round(float(one.margin or 0))} % left"))
+        facts.append(("Tightest", f"{one.title.lower()}, {round(float(one.margin or 0))} % left"))
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     key = "".join(
-        f'<span class="key" style="background:var(--{colour})"></span>contact {escape(label)} ({sign})'
+        f'<span class="key" style="background:var(--{colour})"></span>{escape(label)} ({sign})'
         for colour, sign, label in _contacts(evidence, labels)
     )
+    shorted = ""
+    if (evidence.table.kind == PASSIVE).any():
+        shorted = '<span class="key band"></span>shorted'
     return (
-        f'<article class="card"><div class="head"><h2>{escape(scene.program.name)}</h2>'
-        f"{_state(evidence)}</div>"
-        f'<p class="soft">{escape(waveform(scene.program))}</p>'
-        '<p class="label">Whole dose: every stimulation phase; dashed: as commanded</p>'
+        f'<article class="card"><h2>{escape(scene.program.name)}</h2>'
+        f'<p class="soft">{escape(waveform(scene.program))}</p>{_state(evidence)}'
+        '<p class="label">Whole dose, phase by phase; dashed: as commanded</p>'
         f"{dose_chart(evidence)}"
-        f'<p class="label">One unit{key}</p>{unit_chart(evidence)}'
+        f'<p class="label">One unit{key}{shorted}</p>{unit_chart(evidence)}'
         f"<dl>{rows}</dl></article>"
     )
 
@@ -189,21 +190,19 @@ def _story(evidence: Evidence) -> str:
 
 
 def _impedances(evidence: Evidence) -> str:
-    rows = [
-        (str(one.contact), f"{one.series_ohm:,}", f"{one.late_ohm:,}", one.status)
-        for one in evidence.scene.impedances.contacts.values()
-    ]
-    body = "".join(
-        f'<tr><td>{contact}</td><td class="n">{series}</td><td class="n">{late}</td>'
-        f'<td class="{_yes(status == "ok")}">{status}</td></tr>'
-        for contact, series, late, status in rows
+    readings = list(evidence.scene.impedances.contacts.values())
+    rows = (
+        ("Series (\u03a9)", [f"<td>{one.series_ohm:,}</td>" for one in readings]),
+        ("Late (\u03a9)", [f"<td>{one.late_ohm:,}</td>" for one in readings]),
+        ("Status", [f'<td class="{_yes(one.status == "ok")}">{one.status}</td>' for one in readings]),
     )
+    head = "".join(f"<th>{one.contact}</th>" for one in readings)
+    body = "".join(f"<tr><td>{name}</td>{''.join(cells)}</tr>" for name, cells in rows)
     leads = ", ".join(evidence.scene.program.leads)
     return (
         f'<p class="soft">{escape(leads)}; balanced pulses of 0.5 mA and 50 \u00b5s, each contact against '
         "all others; measured anew before each program.</p>"
-        '<table><tr><th>Contact</th><th class="n">Series (\u03a9)</th><th class="n">Late (\u03a9)</th>'
-        f"<th>Status</th></tr>{body}</table>"
+        f'<table class="vector"><tr><th>Contact</th>{head}</tr>{body}</table>'
     )
 
 
