@@ -222,7 +222,7 @@ class Comparison:
         tallies = self.tallies
         lost = found < 0
         who = Owners(expected.area, expected.unit, expected.pulse, expected.contact)
-        here = ~lost
+        here = np.flatnonzero(~lost) if lost.any() else slice(None)
         seen = who.take(here)
         late = start[found[here]] - expected.start[here]
         over = end[found[here]] - want_end[here]

@@ -51,7 +51,7 @@ class Owners:
     pulse: I64
     column: I64 | None = None
 
-    def take(self, which: Flags) -> Owners:
+    def take(self, which: Flags | I64 | slice) -> Owners:
         """The owners of some of the things."""
         column = None if self.column is None else self.column[which]
         return Owners(self.area[which], self.unit[which], self.pulse[which], column)
