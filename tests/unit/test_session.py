@@ -22,6 +22,7 @@ from neurostim.core.image import Grid
 from neurostim.core.program_file import parse_program
 from neurostim.device import Notice, NoticeKind
 from neurostim.electrode.library import lead
+from neurostim.safety.interlock import State
 from neurostim.session import (
     JournalError,
     Session,
@@ -527,6 +528,50 @@ def test_a_fault_of_the_device_ends_the_dose_and_is_on_record(bench) -> None:
     session.close()
     faults = [r.data for r in read_journal(session.journal_path).records if r.kind == "event"]
     assert faults[-1]["fields"]["fault"] == "OPEN_CIRCUIT"
+
+
+def test_after_a_fault_nothing_starts_before_a_person_has_cleared_it(bench) -> None:
+    session = bench.delivering()
+    bench.device.latch_fault(FaultCode.OPEN_CIRCUIT)
+    session.run_for(1)
+    session.finish()
+    arms = sum(isinstance(one, m.Arm) for one in bench.device.received)
+    with pytest.raises(SafetyError) as caught:
+        session.start()
+    assert caught.value.code == "interlock"
+    assert sum(isinstance(one, m.Arm) for one in bench.device.received) == arms
+    session.clear(StopCause.FAULT, FaultCode.OPEN_CIRCUIT)
+    session.start()
+    session.stop()
+    session.close()
+    assert starts(bench.device) == 2
+
+
+def test_a_slot_that_was_changed_between_two_doses_is_not_started(bench) -> None:
+    session = bench.delivering()
+    session.soft_stop()
+    session.finish()
+    bench.device.slots[0].digest = b"y" * 32
+    with pytest.raises(ProtocolError) as caught:
+        session.start()
+    assert caught.value.code == "digest-mismatch"
+    session.close()
+    assert starts(bench.device) == 1
+
+
+def test_nothing_starts_after_a_stop_that_nobody_confirmed(bench) -> None:
+    session = bench.delivering()
+    bench.device.treat = lambda request, reply: []
+    bench.device.mute_events = True
+    with pytest.raises(DeliveryUncertain):
+        session.stop()
+    assert session.interlock is State.UNCERTAIN
+    bench.device.treat = lambda request, reply: [(0, reply)]
+    bench.stimulator.pass_ns(100 * MS)
+    with pytest.raises(NeurostimError):
+        session.start()
+    session.close()
+    assert starts(bench.device) == 1
 
 
 def test_an_exception_in_the_program_stops_the_output(bench) -> None:

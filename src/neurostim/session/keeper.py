@@ -18,6 +18,7 @@ from neurostim.device import (
     Stimulator,
 )
 from neurostim.device.scripts import area_charge
+from neurostim.safety.interlock import Event, State, advance, allowed
 from neurostim.session.errors import JournalError, SessionError
 from neurostim.session.journal import Journal, Json
 from neurostim.wire.messages import DeviceState, StateChanged, StopCause, Telemetry
@@ -58,6 +59,8 @@ class Keeper:
         What the device last said of itself; None before it has said anything.
     live : LiveDose or None
         What it last said of the dose under way.
+    interlock : State
+        Where the delivery stands; what it does not allow is refused before anything is sent.
     link_lost : bool
         Whether the link broke or the device forgot the session.
     """
@@ -67,6 +70,7 @@ class Keeper:
         self.stop_cause: StopCause = StopCause.NONE
         self.live: LiveDose | None = None
         self.link_lost = False
+        self.interlock = State.IDLE
         self._stimulator = stimulator
         self._clock = clock
         self._journal: Journal | None = None
@@ -124,10 +128,17 @@ class Keeper:
                 if ended and message.dose_number in (0, self._awaited_dose):
                     self._maybe_on = False
                     self.stop_cause = message.stop_cause
+                    self._saw(Event.OUTPUT_ENDED)
+                if message.state is DeviceState.FAULT:
+                    self._saw(Event.FAULTED)
+                elif message.state is DeviceState.RAMPING_DOWN:
+                    dead = message.stop_cause is StopCause.DEAD_MAN
+                    self._saw(Event.SUPERVISION_LOST if dead else Event.SOFT_STOP_SENT)
             return
         self._note("notice", {"kind": happening.kind.value, "text": happening.text})
         if happening.kind in (NoticeKind.LINK_LOST, NoticeKind.SESSION_LOST):
             self.link_lost = True
+            self._saw(Event.LINK_LOST)
 
     def _show(self, at_ns: int, told: Telemetry) -> None:
         tick_ns = self._stimulator.capabilities.grid.tick_ns
@@ -142,18 +153,30 @@ class Keeper:
             areas=tuple(area_charge(area) for area in told.areas),
         )
 
+    def _act(self, event: Event) -> None:
+        """Take a step of this host's own; refused where the interlock does not allow it."""
+        self.interlock = advance(self.interlock, event)
+
+    def _saw(self, event: Event) -> None:
+        """Take what happened by itself, where it means anything in the present state."""
+        if event in allowed(self.interlock):
+            self.interlock = advance(self.interlock, event)
+
     def _stop_for_sure(self) -> None:
         """Stop, whatever else failed; what the stop itself reports goes on record."""
         future = self._stimulator.stop()
+        self._saw(Event.STOP_SENT)
         error = future.error(STOP_SECONDS)
         if error is None:
             confirmation = future.result()
             self._maybe_on = False
             self._declined_tick = self._declined_tick or confirmation.at_tick
             self.state, self.stop_cause = confirmation.state, confirmation.stop_cause
+            self._saw(Event.OUTPUT_ENDED)
             told = {"state": confirmation.state.name, "stop_cause": confirmation.stop_cause.name}
             self._note("stop_confirmed", told)
         else:
+            self._saw(Event.STOP_UNCONFIRMED)
             self._note("stop_not_confirmed", {"text": str(error)})
 
     def _record(self, kind: str, data: Mapping[str, Json], *, durable: bool = False) -> None:

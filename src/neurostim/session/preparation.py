@@ -31,6 +31,7 @@ from neurostim.device import (
 from neurostim.electrode.lead import Lead
 from neurostim.electrode.library import check_contacts, contact_map
 from neurostim.safety.gate import AmplitudeRange, ApprovedProgram, LayerLike, Verdict, approve, check
+from neurostim.safety.interlock import Event
 from neurostim.session import recovery
 from neurostim.session.adapters import Opener, new_session_id, open_durable
 from neurostim.session.errors import JournalError, SessionError
@@ -256,6 +257,7 @@ class Preparation(Keeper):
         self._need(Stage.CHECKED)
         assert self.verdict is not None
         self.approved = approve(self.verdict, acknowledged)
+        self._act(Event.APPROVED)
         self._record(
             "approved",
             {
@@ -283,12 +285,8 @@ class Preparation(Keeper):
         self._need(Stage.APPROVED)
         assert self.approved is not None
         digest = self._await(self._stimulator.load(self.approved, self._slot))
-        if digest != self.approved.image_sha256:
-            raise ProtocolError(
-                f"the digest in the device, {digest.hex()[:12]}, is not that of the program",
-                remedy="Load again; if it happens again, do not use this device.",
-                code="digest-mismatch",
-            )
+        self._act(Event.COMMITTED)
+        self._compare(digest, self.approved)
         self._record("loaded", {"slot": self._slot, "image_sha256": digest.hex()}, durable=True)
         self._stage = Stage.LOADED
 
@@ -318,6 +316,26 @@ class Preparation(Keeper):
         self._record("program", {"name": name, "leads": [lead.id for lead in self._leads]}, durable=True)
         self._stage = Stage.IDENTIFIED
         return status
+
+    def _compare(self, digest: bytes, approved: ApprovedProgram) -> None:
+        if digest == approved.image_sha256:
+            self._act(Event.DIGEST_MATCHED)
+            return
+        self._act(Event.DIGEST_DIFFERED)
+        raise ProtocolError(
+            f"the digest in the device, {digest.hex()[:12]}, is not that of the program",
+            remedy="Load again; if it happens again, do not use this device.",
+            code="digest-mismatch",
+        )
+
+    def _verify_again(self, approved: ApprovedProgram) -> None:
+        """Before another dose of the same program: the approval still holds, and so does the slot."""
+        approved.verify()
+        self._saw(Event.CLEARED)
+        self._act(Event.APPROVED)
+        held = self._await(self._stimulator.slot(self._slot))
+        self._act(Event.COMMITTED)
+        self._compare(held.image_sha256, approved)
 
     def _contacts(self) -> list[int]:
         ports = self._stimulator.capabilities.ports
@@ -364,6 +382,7 @@ class Preparation(Keeper):
             raise
         except NeurostimError as error:
             self._note("start_error", {"error": error.code, "text": error.message})
+            self._saw(Event.REPLY_LOST)
             try:
                 self._settle_failed_start()
             except JournalError:
@@ -391,6 +410,7 @@ class Preparation(Keeper):
                 durable=True,
             )
         self._maybe_on = False
+        self._saw(Event.FOUND_OFF)
         if self._stage is Stage.DELIVERING:
             self._stage = Stage.LOADED
 

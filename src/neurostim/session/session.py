@@ -20,6 +20,7 @@ from neurostim.device import (
     Started,
     StopConfirmation,
 )
+from neurostim.safety.interlock import Event, State, advance
 from neurostim.session.errors import SessionError
 from neurostim.session.keeper import SLICE_S, STOP_SECONDS
 from neurostim.session.pace import AmplitudeGuard
@@ -81,6 +82,9 @@ class Session(Preparation):
         self._need(Stage.LOADED)
         approved = self.approved
         assert approved is not None
+        if self.interlock in (State.STOPPED, State.IDLE):
+            self._verify_again(approved)
+        advance(self.interlock, Event.TOKEN_GRANTED)
         approved.verify()
         self._before = self._await(self._stimulator.counters())
         self._wait_until_supervised()
@@ -97,10 +101,12 @@ class Session(Preparation):
                 remedy="Another host uses the device; begin again.",
                 code="session-dose-count",
             )
+        self._act(Event.TOKEN_GRANTED)
         self._announce("stimulation", armed.dose_count, approved.image_sha256.hex(), {"slot": self._slot})
         self._stage = Stage.DELIVERING
         started = self._outcome_of_start(self._stimulator.fire(armed))
         self.started = started
+        self._act(Event.START_CONFIRMED)
         self._record(
             "started", {"dose_number": started.dose_number, "start_tick": started.start_tick}, durable=True
         )
@@ -177,6 +183,7 @@ class Session(Preparation):
                 self._stop_for_sure()
             raise
         guard.done(area, told)
+        self._saw(Event.AMPLITUDE_CHANGED)
         self._record("amplitude_set", {"area": area, "amplitude_na": told}, durable=True)
         return told
 
@@ -192,6 +199,7 @@ class Session(Preparation):
             self._stop_for_sure()
             return
         self._declined_tick = answer.at_tick
+        self._saw(Event.SOFT_STOP_SENT)
         end_ns = self._clock.monotonic_ns() + round(RAMP_SECONDS * 1_000_000_000)
         while self._maybe_on and not self.link_lost:
             if self._clock.monotonic_ns() >= end_ns:
@@ -207,7 +215,14 @@ class Session(Preparation):
         DeliveryUncertain
             Code ``stop-not-confirmed``: pull the lead cable.
         """
-        confirmation = self._stimulator.stop(emergency=emergency).result(STOP_SECONDS)
+        future = self._stimulator.stop(emergency=emergency)
+        self._saw(Event.EMERGENCY_SENT if emergency else Event.STOP_SENT)
+        error = future.error(STOP_SECONDS)
+        if error is not None:
+            self._saw(Event.STOP_UNCONFIRMED)
+            raise error
+        confirmation = future.result()
+        self._saw(Event.OUTPUT_ENDED)
         self._declined_tick = self._declined_tick or confirmation.at_tick
         self._maybe_on = False
         self.state, self.stop_cause = confirmation.state, confirmation.stop_cause
@@ -228,6 +243,7 @@ class Session(Preparation):
         if self.delivering:
             raise SessionError("output may be on", remedy="Stop first.", code="session-order")
         self._await(self._stimulator.clear(stop_cause, fault))
+        self._saw(Event.CLEARED)
         self._record("cleared", {"stop_cause": stop_cause.name, "fault": fault.name}, durable=True)
 
     def reconnect(self) -> DeviceStatus:
@@ -260,6 +276,8 @@ class Session(Preparation):
             raise SessionError("output is still on", remedy="Stop first.", code="session-order")
         self.state, self.stop_cause = status.state, status.stop_cause
         self._maybe_on = False
+        self._saw(Event.OUTPUT_ENDED)
+        self._saw(Event.FOUND_OFF)
         dose = self._await(self._stimulator.dose(started.dose_number))
         after = self._await(self._stimulator.counters())
         delivered = Delivered(
