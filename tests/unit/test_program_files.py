@@ -63,12 +63,15 @@ def test_a_device_without_end_is_refused():
     assert "a device" in refused(Path("/dev/zero"))
 
 
-def test_a_file_of_100_mb_is_refused_by_its_size_before_it_is_read(file):
+def test_a_file_of_100_mb_is_refused_by_its_size_before_it_is_read(file, monkeypatch):
     with file.open("wb") as handle:
         handle.truncate(100 * 2**20)
-    began = time.perf_counter()
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("the file was opened")
+
+    monkeypatch.setattr(Path, "open", opened)
     assert f"{100 * 2**20} bytes" in refused(file)
-    assert time.perf_counter() - began < 0.1
 
 
 def test_the_largest_file_is_read_and_one_byte_more_is_not(file):
@@ -161,7 +164,7 @@ def test_a_key_of_a_thousand_parts_is_refused_in_no_time():
     began = time.perf_counter()
     assert problems(f"{VALID}{'a.' * 20_000}b = 1\n")
     assert problems(VALID + "".join(f"{'a.' * 1000}b{n} = 1\n" for n in range(25)))
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20, "quadratic in the parts of a key, this would take minutes"
 
 
 def test_a_number_too_long_for_python_is_refused():
