@@ -164,7 +164,7 @@ def test_a_key_of_a_thousand_parts_is_refused_in_no_time():
     began = time.perf_counter()
     assert problems(f"{VALID}{'a.' * 20_000}b = 1\n")
     assert problems(VALID + "".join(f"{'a.' * 1000}b{n} = 1\n" for n in range(25)))
-    assert time.perf_counter() - began < 20, "quadratic in the parts of a key, this would take minutes"
+    assert time.perf_counter() - began < 20
 
 
 def test_a_number_too_long_for_python_is_refused():
