@@ -625,6 +625,7 @@ def test_unbalanced_areas_on_one_contact_are_added() -> None:
 def test_pads_are_no_metal_electrodes() -> None:
     places = {one.code: one.place for one in coil().findings}
     assert places["SAF-EXCURSION-LOW"] == "area[1].contacts.1"
+    assert places["SAF-EXCURSION-HIGH"] == "area[1].contacts.1"
     on_coil = {one.place for one in coil().findings if one.code == "SAF-FARADAIC-DC"}
     assert on_coil == {"contacts.1"}
     assert not [
@@ -708,3 +709,9 @@ def test_a_pass_shows_the_tier_that_is_nearest() -> None:
     assert low.severity is Severity.PASS
     assert (low.limit, low.layer) == (Fraction(-3, 10), "port")
     assert low.margin == min(low.margins.values())
+
+
+def test_a_ramp_shorter_than_an_interval_is_one_whole_step() -> None:
+    verdict = judged(area(rate=2, up_ns=S // 10))
+    assert value(verdict, "SAF-RAMP-PULSE") == 100
+    assert severity(verdict, "SAF-RAMP-PULSE") is Severity.REFUSE

@@ -19,6 +19,7 @@ from neurostim.core.image import RETURN_INDEX, ImageArea
 from neurostim.core.program import Recharge
 from neurostim.core.schedule import Schedule
 from neurostim.core.timing import AreaTiming
+from neurostim.core.units import format_current
 from neurostim.core.validate import image_problems
 from neurostim.electrode.lead import Lead, Material
 from neurostim.electrode.library import Site, sites
@@ -173,14 +174,18 @@ def both(
     reached: Measure,
     *,
     detail: str = "",
-    reach_detail: str = "",
+    reach_at_na: int | None = None,
 ) -> list[Finding]:
-    """Judge the setting and, where the range reaches another value, the range with a code of its own."""
+    """Judge the setting and, where the range reaches another value, the range with a code of its own.
+
+    ``reach_at_na`` is the amplitude at which the range first reaches its value.
+    """
     if code not in limits:
         return []
     found = [judge(limits[code], place, setting, detail=detail)]
     if reached != setting:
-        found.append(judge(limits[code], place, reached, code=code + RANGE_SUFFIX, detail=reach_detail))
+        first = detail if reach_at_na is None else f"first at {format_current(reach_at_na)}"
+        found.append(judge(limits[code], place, reached, code=code + RANGE_SUFFIX, detail=first))
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neurostim.core.program import Recharge
-from neurostim.core.units import format_current
 from neurostim.safety.context import DAY_NS, AreaUse, ContactUse, Context, both
 from neurostim.safety.findings import Finding, worst
 from neurostim.safety.measures import Exact, Measure, ShannonK
@@ -35,7 +34,7 @@ def _judged(context: Context, code: str, charge: Charge, weigh: Weigh, *, bursts
             contact.place,
             weigh(charge(area, contact.setting_na), contact),
             weigh(charge(area, contact.reach_na), contact),
-            reach_detail=f"first at {format_current(contact.reach_at_na)}",
+            reach_at_na=contact.reach_at_na,
         )
     return worst(findings)
 

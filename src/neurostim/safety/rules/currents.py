@@ -24,7 +24,7 @@ def contact_current(context: Context) -> list[Finding]:
             contact.place,
             Exact(contact.setting_na),
             Exact(contact.reach_na),
-            reach_detail=f"first at {format_current(contact.reach_at_na)}",
+            reach_at_na=contact.reach_at_na,
         )
     return worst(findings)
 
@@ -108,13 +108,16 @@ def share_given(context: Context) -> list[Finding]:
         if asked == 0:
             continue
         off = abs(contact.setting_na * 1000 - asked) * PPM
-        shown = format_current(Fraction(asked, 1000)), format_current(contact.setting_na)
+        detail = ""
+        if off:
+            given = format_current(contact.setting_na)
+            detail = f"asked {format_current(Fraction(asked, 1000))}, given {given}"
         findings += one(
             "SAF-SHARE-GIVEN",
             contact.limits,
             contact.place,
             Exact(off, asked),
-            detail=f"asked {shown[0]}, given {shown[1]}",
+            detail=detail,
         )
     return worst(findings)
 
