@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from neurostim.conformance import judge, read_trace
 from neurostim.core.compile import compile_program
 from neurostim.core.errors import ConfigError
 from neurostim.core.image import Grid, ProgramImage
 from neurostim.core.program_file import load_preset, parse_program, presets
-from support.conformance_engine import judged
+from neurostim_sim.trace import TraceFiles
+from support.conformance_engine import delivered, judged
 from support.conformance_programs import area, benches, program, programs, to_toml
 from support.wrong_compilers import Bench
 
@@ -56,6 +59,26 @@ def test_every_preset_as_delivered_conforms(name: str) -> None:
     compiled = compile_program(load_preset(name), Grid(1000, 10_000, 20, 400)).image
     report = judged(source, compiled, BENCH, 700_000)
     assert report.conforms, report.to_text()
+
+
+@pytest.mark.parametrize(("time_base", "ppm"), [("device", 0), ("device", 80), ("free", 80), ("free", -120)])
+@pytest.mark.parametrize("name", ["tonic", "burstdr", "multiplexed"])
+def test_the_trace_file_of_a_dose_is_read_and_conforms(
+    name: str, time_base: str, ppm: int, tmp_path: Path
+) -> None:
+    source = tomllib.loads(presets()[name].read_text(encoding="utf-8"))
+    grid = Grid(1000, 10_000, 20, 400)
+    commands = [{"at_ticks": 0, "name": "start"}, *LOGS["a soft stop"]]
+    rows = delivered(compile_program(load_preset(name), grid).image, 2_500_000, commands)
+    files = TraceFiles(tmp_path / "record.csv", "S1", time_base)
+    path = files.write(1, rows, grid, commands, image_sha256="0" * 64, end_ticks=2_500_000, ppm=ppm)
+    table, sidecar = read_trace(path)
+    report = judge(source, table, sidecar)
+    assert report.conforms, report.to_text()
+    assert len(table) == len(rows)
+    if time_base == "free":
+        assert report.clock is not None
+        assert report.clock.ppm == pytest.approx(ppm, abs=1)
 
 
 @st.composite

@@ -371,8 +371,9 @@ def observed(rows: list[Any], ppm: float, offset_ns: int, jitter_ns: int, seed: 
     shift: dict[int, int] = {}
     for row in rows:
         late = shift.setdefault(row[0], noise.randint(-jitter_ns, jitter_ns))
-        start = round(offset_ns + row[0] * (1 + ppm * 1e-6)) + late
-        out.append([start, round(row[1] * (1 + ppm * 1e-6)), *row[2:]])
+        # A device whose clock runs fast by ppm finishes early for everyone else.
+        start = round(offset_ns + row[0] / (1 + ppm * 1e-6)) + late
+        out.append([start, round(row[1] / (1 + ppm * 1e-6)), *row[2:]])
     return out
 
 

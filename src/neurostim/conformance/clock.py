@@ -25,7 +25,7 @@ LEAST_PULSES: Final = 3
 
 def in_ticks(time_ns: I64, clock: ClockFit, tick_ns: int) -> I64:
     """Times of the observer [ns] as device ticks, rounded to the nearest."""
-    device = (time_ns - clock.offset_ns) / (1 + clock.ppm * 1e-6)
+    device = (time_ns - clock.offset_ns) * (1 + clock.ppm * 1e-6)
     return np.asarray(np.rint(device / tick_ns), dtype=np.int64)
 
 
@@ -100,7 +100,7 @@ def fit_clock(
     if len(xs) < LEAST_PULSES:
         return None
     spread = float(np.percentile(np.abs(residual), 90))
-    return ClockFit(float(offset), float((slope - 1) * 1e6), len(xs), spread, tolerance_ticks)
+    return ClockFit(float(offset), float((1 / slope - 1) * 1e6), len(xs), spread, tolerance_ticks)
 
 
 def _span(expectation: Expectation) -> int:

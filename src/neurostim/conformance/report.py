@@ -96,7 +96,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ClockFit:
-    """Clock of the device against a free observer: device time = (observed - offset) / (1 + ppm / 10^6)."""
+    """Clock of the device against a free observer: device time = (observed - offset) x (1 + ppm / 10^6).
+
+    So a positive error means that the device's clock runs fast.
+    """
 
     offset_ns: float
     ppm: float
@@ -185,7 +188,8 @@ class Report:
             lines.append(f"image {self.image_sha256}")
         if self.clock is not None:
             lines.append(
-                f"clock: {self.clock.ppm:+.3f} ppm, offset {self.clock.offset_ns:.0f} ns, "
+                f"clock: {self.clock.ppm:+.3f} ppm (positive runs fast), "
+                f"offset {self.clock.offset_ns:.0f} ns, "
                 f"{self.clock.pulses} pulses, residual spread {self.clock.spread_ns:.0f} ns; "
                 f"onsets and widths within {self.clock.tolerance_ticks} tick of this fit pass"
             )
