@@ -715,3 +715,12 @@ def test_a_ramp_shorter_than_an_interval_is_one_whole_step() -> None:
     verdict = judged(area(rate=2, up_ns=S // 10))
     assert value(verdict, "SAF-RAMP-PULSE") == 100
     assert severity(verdict, "SAF-RAMP-PULSE") is Severity.REFUSE
+
+
+def test_dropped_units_are_counted_in_the_charge_of_a_day() -> None:
+    mine = area(MA, rate=1000, width_ns=200_000)
+    other = area(MA, rate=999, width_ns=200_000, shares=((1, -1000), (3, 1000)), priority=2)
+    together = judged(mine, other, drop=True)
+    assert severity(together, "SAF-INTERLEAVE") in (Severity.WARN, Severity.REFUSE)
+    alone = [value(judged(one), "SAF-CHARGE-DAY") for one in (mine, other)]
+    assert value(together, "SAF-CHARGE-DAY") == sum(alone)

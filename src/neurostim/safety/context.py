@@ -151,17 +151,21 @@ class Context:
             found.setdefault(contact.index, []).append((area, contact))
         return {index: tuple(uses) for index, uses in sorted(found.items())}
 
-    def reach_dose_ac(self, duration_ns: int) -> dict[int, int]:
-        """Stimulation charge of each contact with every area at the end of its range [aC].
+    def dose_ac(self, duration_ns: int, *, reached: bool) -> dict[int, int]:
+        """Stimulation charge of each contact at the setting, or with every area at the end of its range [aC].
 
-        Areas are counted one by one, so units that interleaving would drop are counted too.
+        Where units are dropped, and for the range, areas are counted one by one: that counts dropped units
+        too, and costs no placing of a whole day.
         """
         image = self.schedule.image
+        if not reached and not self.schedule.interleave.dropping:
+            dose = self.schedule.dose(duration_ns)
+            return {contact: stimulation for contact, (stimulation, _) in dose.by_contact().items()}
         totals: dict[int, int] = {}
         for area in self.areas:
-            top = replace(area.area, amplitude_na=max(area.range.max_na, area.area.amplitude_na))
-            dose = Schedule(replace(image, areas=(top,))).dose(duration_ns)
-            for contact, (stimulation, _) in dose.by_contact().items():
+            amplitude = max(area.range.max_na, area.area.amplitude_na) if reached else area.area.amplitude_na
+            alone = Schedule(replace(image, areas=(replace(area.area, amplitude_na=amplitude),)))
+            for contact, (stimulation, _) in alone.dose(duration_ns).by_contact().items():
                 totals[contact] = totals.get(contact, 0) + stimulation
         return totals
 

@@ -139,9 +139,9 @@ def charge_day(context: Context) -> list[Finding]:
     duration = context.schedule.duration_ns
     span = DAY_NS if duration is None else min(duration, DAY_NS)
     runs = -(-DAY_NS // span)
-    setting = {index: dose for index, (dose, _) in context.schedule.dose(span).by_contact().items()}
+    setting = context.dose_ac(span, reached=False)
     ranged = any(area.has_range for area in context.areas)
-    reached = context.reach_dose_ac(span) if ranged else setting
+    reached = context.dose_ac(span, reached=True) if ranged else setting
     findings = []
     for index, uses in context.by_contact.items():
         findings += both(
