@@ -24,7 +24,7 @@ def seconds(command: list[str]) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "events.csv"
-        compiling = ["program", "compile", "hf10", "--out", str(table), "--for", "1250 ms", "--from", "3 s"]
+        compiling = ["program", "compile", "hf10", "--out", str(table), "--for", "2500 ms", "--from", "3 s"]
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],
             "neurostim --help": [sys.executable, "-m", "neurostim", "--help"],
