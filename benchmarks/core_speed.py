@@ -182,9 +182,12 @@ def envelopes() -> bool:
         ):
             worst = max(worst, windowed(schedule, start, span))
         good &= report(
-            f"envelope, {name}", f"{worst * 1e3:.2f} ms", "goal 1 ms, worst of five windows", f"{1e-3 / worst:.2f}",
+            f"envelope, {name}",
+            f"{worst * 1e3:.2f} ms",
+            "goal 1 ms, worst of five windows",
+            f"{1e-3 / worst:.2f}",
             worst <= 1e-3,
-        )  # fmt: skip
+        )
     return good
 
 

@@ -61,7 +61,7 @@ def compiled(program: Program, grid: Grid) -> Schedule:
         raise
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     programs(),
     grids(),
@@ -77,7 +77,7 @@ def test_the_envelope_of_one_area_misses_nothing(
     np.testing.assert_array_equal(got, slow_envelope(schedule, start, duration, columns))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(programs(), grids(), st.integers(0, 3), st.integers(200 * MS, 2000 * MS), st.integers(1, 6))
 def test_the_envelope_of_wide_columns_takes_units_and_windows_in_closed_form(
     program: Program, grid: Grid, start: int, duration: int, columns: int
@@ -87,7 +87,7 @@ def test_the_envelope_of_wide_columns_takes_units_and_windows_in_closed_form(
     np.testing.assert_array_equal(got, slow_envelope(schedule, start * 77_777_777, duration, columns))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     programs(many=True),
     grids(ticks=(20_000, 50_000)),
@@ -165,7 +165,7 @@ def _is_phase(schedule: Schedule, block: object, row: int, number: int) -> bool:
     return (start == min(same)) == (number == 0)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     programs(),
     grids(ticks=(1000, 20_000)),
@@ -189,7 +189,7 @@ def test_samples_are_the_rows_with_quantised_onsets_and_whole_widths(
     np.testing.assert_allclose(out, want.astype(np.float32), rtol=1e-6)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     st.one_of(programs(), programs(many=True)),
     grids(ticks=(20_000, 50_000)),

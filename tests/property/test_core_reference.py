@@ -35,21 +35,21 @@ def compiled(program: Program, grid: Grid) -> Schedule:
         raise
 
 
-@settings(max_examples=120)
+@settings(max_examples=70)
 @given(programs(), grids())
 def test_every_row_of_one_area_is_that_of_the_format(program: Program, grid: Grid) -> None:
     schedule = compiled(program, grid)
     assert rows_of(schedule.events(0, UNTIL)) == reference.rows(program, grid, UNTIL)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(programs(many=True), grids(ticks=(20_000, 50_000, 30_517)))
 def test_every_row_of_several_areas_is_that_of_the_format(program: Program, grid: Grid) -> None:
     schedule = compiled(program, grid)
     assert rows_of(schedule.events(0, UNTIL)) == reference.rows(program, grid, UNTIL)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(programs(many=True), grids(ticks=(20_000, 50_000)))
 def test_rows_from_any_time_in_any_blocks_are_those_of_the_whole(program: Program, grid: Grid) -> None:
     schedule = compiled(program, grid)
@@ -68,7 +68,7 @@ def test_rows_from_any_time_in_any_blocks_are_those_of_the_whole(program: Progra
     assert parts == whole
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(programs(), grids())
 def test_the_dose_of_one_area_is_the_sum_of_its_rows(program: Program, grid: Grid) -> None:
     schedule = compiled(program, grid)
@@ -77,7 +77,7 @@ def test_the_dose_of_one_area_is_the_sum_of_its_rows(program: Program, grid: Gri
         assert charges(schedule, until) == want
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(programs(many=True), grids(ticks=(20_000, 50_000)))
 def test_the_dose_of_several_areas_leaves_out_dropped_units(program: Program, grid: Grid) -> None:
     schedule = compiled(program, grid)
@@ -92,7 +92,7 @@ def charges(schedule: Schedule, until: int) -> list[dict[int, tuple[int, int]]]:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(programs(many=True), grids(ticks=(20_000, 50_000)))
 def test_a_program_that_drops_a_unit_is_refused_unless_it_says_drop(program: Program, grid: Grid) -> None:
     assume(program.duration_ns is not None)

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from neurostim.core.errors import ConfigError
-from neurostim.core.kernel_envelope import build_trees, edge_units, inside_columns, walk_units
+from neurostim.core.kernel_envelope import (
+    build_trees,
+    edge_units,
+    inside_columns,
+    locate_edges,
+    walk_units,
+)
 from neurostim.core.placement import Placer, chunks, unit_bound
 
 if TYPE_CHECKING:
@@ -120,9 +126,12 @@ class Enveloper:
         run = np.empty_like(onset)
         found = np.zeros(len(self._timings), dtype=np.int64)
         scratch, occupied = self._placer.scratch(near)
+        places = np.empty((len(self._timings), len(edges), 6), dtype=np.int64)
+        locate_edges(self._tables, self._margins, edges, places)
         fits = edge_units(
             self._tables,
             self._margins,
+            places,
             edges,
             scratch.onset,
             scratch.unit,
@@ -155,8 +164,7 @@ class Enveloper:
                 self._most,
                 self._driven,
                 index,
-                self._margins[index],
-                edges,
+                places,
                 rows,
                 floor,
                 ceiling,

@@ -13,22 +13,19 @@ import numpy as np
 from numba import njit
 
 from neurostim.core.kernels import (
-    any_unit,
-    first_window,
+    locate,
     long_windows,
     place_range,
     run_at,
-    units_before,
-    window_of,
 )
 from neurostim.core.tables import (
     CONTACTS,
     LONG,
+    ON_NS,
     PHASES,
     PULSE_LEN,
     PULSES,
     SHORT,
-    WINDOWS,
 )
 
 
@@ -201,63 +198,86 @@ def inside_range(
 
 
 @njit(cache=True, nogil=True)
+def locate_edges(tables: Any, margins: Any, edges: Any, places: Any) -> None:
+    """For each area and edge, `locate` the edge and the first unit that may reach over it.
+
+    ``margins`` [areas] is each unit's length and worst shift [ticks]; ``places`` int64[areas, edges, 6].
+    """
+    tick = tables.tick_ns
+    for index in range(len(tables.area)):
+        for at in range(len(edges)):
+            place = locate(tables, index, -(-edges[at] // tick))
+            places[index, at, 0], places[index, at, 1], places[index, at, 2] = place
+            place = locate(tables, index, edges[at] // tick - margins[index] + 1)
+            places[index, at, 3], places[index, at, 4], places[index, at, 5] = place
+
+
+@njit(cache=True, nogil=True)
 def inside_columns(
     tables: Any,
     least: Any,
     most: Any,
     driven: Any,
     index: Any,
-    margin: Any,
-    edges: Any,
+    places: Any,
     rows: Any,
     floor: Any,
     ceiling: Any,
     driven_ns: Any,
 ) -> None:
-    """Take all units that lie wholly inside a column wherever placement moved them, in closed form.
-
-    ``margin`` is the unit's length and worst shift [ticks].
-    """
+    """Take all units that lie wholly inside a column wherever placement moved them, in closed form."""
     area, tick = tables.area[index], tables.tick_ns
-    for column in range(len(edges) - 1):
-        low = -(-edges[column] // tick)
-        high = edges[column + 1] // tick - margin + 1
-        if high <= low:
+    for column in range(places.shape[1] - 1):
+        head, k, kind = places[index, column, 0], places[index, column, 1], places[index, column, 2]
+        tail, stop, last = (
+            places[index, column + 1, 3],
+            places[index, column + 1, 4],
+            places[index, column + 1, 5],
+        )
+        if tail < head or (tail == head and stop <= k):
             continue
-        head = first_window(area, low, tick)
-        tail = min(first_window(area, high - 1, tick), area[WINDOWS] - 1)
-        if head >= area[WINDOWS]:
-            break
-        start, _, kind = window_of(area, head, tick)
-        stop = min(tables.fitting[index, kind], units_before(area, high - start))
-        inside_range(
-            tables, least, most, driven, index, kind, units_before(area, low - start), stop, 1, column,
-            rows, floor, ceiling, driven_ns,
-        )  # fmt: skip
-        if tail <= head:
+        if tail == head:
+            inside_range(
+                tables, least, most, driven, index, kind, k, stop, 1, column, rows, floor, ceiling, driven_ns
+            )
             continue
-        start, _, kind = window_of(area, tail, tick)
-        stop = min(tables.fitting[index, kind], units_before(area, high - start))
+        fitting = tables.fitting[index, kind]
         inside_range(
-            tables, least, most, driven, index, kind, np.int64(0), stop, 1, column,
-            rows, floor, ceiling, driven_ns,
-        )  # fmt: skip
+            tables, least, most, driven, index, kind, k, fitting, 1, column, rows, floor, ceiling, driven_ns
+        )
+        zero = np.int64(0)
+        inside_range(
+            tables, least, most, driven, index, last, zero, stop, 1, column, rows, floor, ceiling, driven_ns
+        )
         between = tail - head - 1
         if between > 0:
-            longer = long_windows(area, tail, tick) - long_windows(area, head + 1, tick)
-            for kind in (SHORT, LONG):
-                times = longer if kind == LONG else between - longer
-                stop = tables.fitting[index, kind]
+            longer = np.int64(0)
+            if area[ON_NS] % tick > 0:
+                longer = long_windows(area, tail, tick) - long_windows(area, head + 1, tick)
+            for middle in (SHORT, LONG):
+                times = longer if middle == LONG else between - longer
+                fitting = tables.fitting[index, middle]
                 inside_range(
-                    tables, least, most, driven, index, kind, np.int64(0), stop, times, column, rows,
-                    floor, ceiling, driven_ns,
+                    tables, least, most, driven, index, middle, zero, fitting, times, column, rows, floor,
+                    ceiling, driven_ns,
                 )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def any_between(tables: Any, index: Any, places: Any, at: Any) -> Any:
+    """Whether a unit that fits lies between the two places of an edge."""
+    begun, k, kind = places[index, at, 3], places[index, at, 4], places[index, at, 5]
+    number, stop = places[index, at, 0], places[index, at, 1]
+    if begun == number:
+        return k < stop
+    return k < tables.fitting[index, kind] or stop > 0 or number > begun + 1
 
 
 @njit(cache=True, nogil=True)
 def edge_units(
     tables: Any,
     margins: Any,
+    places: Any,
     edges: Any,
     onset: Any,
     unit: Any,
@@ -271,9 +291,9 @@ def edge_units(
 ) -> Any:
     """Gather the placed units that `inside_columns` leaves out, those near each edge, area by area.
 
-    ``margins`` [areas] as there; ``onset`` .. ``counts`` are scratch as for `place_range`; ``found_onset``,
-    ``found_run`` [areas, capacity] take the units and ``found`` [areas] their number. False where
-    they do not fit.
+    ``margins`` and ``places`` as of `locate_edges`; ``onset`` .. ``counts`` are scratch as for
+    `place_range`; ``found_onset``, ``found_run`` [areas, capacity] take the units and ``found`` [areas]
+    their number. False where they do not fit.
     """
     areas = len(tables.area)
     tick = tables.tick_ns
@@ -283,7 +303,7 @@ def edge_units(
         low = edges[at] // tick - reach + 1
         near = False
         for index in range(areas):
-            near = near or any_unit(tables, index, high - margins[index] - 1, high)
+            near = near or any_between(tables, index, places, at)
         if not near:
             continue
         place_range(tables, low, high, onset, unit, run, nominal, occupied, counts)

@@ -67,7 +67,8 @@ def paint_alone(
     done = np.int64(0)
     stop = np.int64(len(out))
     size = np.int64(len(pattern))
-    zero = levels[0, 0] * 0
+    # The zero of the buffer's type, and never the negative zero of a negative level.
+    zero = abs(levels[0, 0] * 0)
     known = np.int64(-1)
     for i in range(count):
         row = run[i]

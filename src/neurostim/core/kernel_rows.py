@@ -1,7 +1,5 @@
 """Kernels that write the rows of the event table from placed units (rules 3, 5, 7 and 9), and merge areas."""
 
-# ruff: noqa: PLR0917  (kernels take arrays by position: numba dispatches keywords slowly)
-
 from __future__ import annotations
 
 from typing import Any
@@ -55,6 +53,28 @@ def other_pulses(tables: Any, index: Any, onset: Any, counts: Any, begins: Any, 
 
 
 @njit(cache=True, nogil=True)
+def pulse_rows(
+    tables: Any, index: Any, row: Any, offsets: Any, widths: Any, contacts: Any, kinds: Any, currents: Any
+) -> Any:
+    """Write the driven rows of one pulse of a run, relative to its onset [ns]; returns how many."""
+    area, tick = tables.area[index], tables.tick_ns
+    written = np.int64(0)
+    for p in range(area[PHASES]):
+        sign, divisor = tables.phases[index, p, 2], tables.phases[index, p, 3]
+        for c in range(area[CONTACTS]):
+            current = np.int64(tables.currents[row, c])
+            if current != 0:
+                offsets[written] = tables.phases[index, p, 0] * tick
+                widths[written] = tables.phases[index, p, 1] * tick
+                contacts[written] = tables.contacts[index, c]
+                kinds[written] = RECHARGE if (p > 0 and area[TRIPHASIC] == 0) else STIM
+                # The divisor divides every current exactly (rule 6), so flooring changes nothing.
+                currents[written] = sign * (current // divisor)
+                written += 1
+    return written
+
+
+@njit(cache=True, nogil=True)
 def write_rows(
     tables: Any,
     index: Any,
@@ -86,46 +106,45 @@ def write_rows(
     pulses, contacts, phases = area[PULSES], area[CONTACTS], area[PHASES]
     length, gap, passive = area[PULSE_LEN], area[INTERPHASE], area[PASSIVE]
     tail = area[UNIT_LEN] + (gap + area[PASSIVE_LIMIT] if passive else np.int64(0))
-    triphasic = area[TRIPHASIC] != 0
     label = np.int16(index)
+    offsets = np.empty(phases * contacts, dtype=np.int64)
+    widths = np.empty(phases * contacts, dtype=np.int64)
+    contacts_of = np.empty(phases * contacts, dtype=np.int16)
+    kinds = np.empty(phases * contacts, dtype=np.int8)
+    currents = np.empty(phases * contacts, dtype=np.int32)
+    known = np.int64(-1)
+    rows = np.int64(0)
     base = np.int64(0)
+    # An unsigned index spares each of the eight stores a test for negative ones.
+    to = np.uint64(at)
     for i in range(count):
         first = onset[i]
         if first >= high:
             break
         if first + tail < low:
             continue
-        row = run[i]
-        silent = True
-        for c in range(contacts):
-            if tables.currents[row, c] != 0:
-                silent = False
-        if silent:
+        if run[i] != known:
+            known = run[i]
+            rows = pulse_rows(tables, index, known, offsets, widths, contacts_of, kinds, currents)
+        if rows == 0:
             continue
         for j in range(pulses):
             begin = first + tables.offsets[index, j]
             if begin >= high:
                 break
-            for p in range(phases):
-                begun = begin + tables.phases[index, p, 0]
-                if begun < low or begun >= high:
-                    continue
-                width = tables.phases[index, p, 1] * tick
-                sign, divisor = tables.phases[index, p, 2], tables.phases[index, p, 3]
-                what = RECHARGE if (p > 0 and not triphasic) else STIM
-                for c in range(contacts):
-                    current = np.int64(tables.currents[row, c])
-                    if current != 0:
-                        start_ns[at] = begun * tick
-                        duration_ns[at] = width
-                        contact[at] = tables.contacts[index, c]
-                        kind[at] = what
-                        # The divisor divides every current exactly (rule 6), so flooring changes nothing.
-                        amplitude[at] = sign * (current if divisor == 1 else current // divisor)
-                        area_of[at] = label
-                        unit_of[at] = unit[i]
-                        pulse_of[at] = j
-                        at += 1
+            whole = begin >= low and begin + length <= high
+            for r in range(np.uint64(rows)):
+                begun = begin * tick + offsets[r]
+                if whole or low * tick <= begun < high * tick:
+                    start_ns[to] = begun
+                    duration_ns[to] = widths[r]
+                    contact[to] = contacts_of[r]
+                    kind[to] = kinds[r]
+                    amplitude[to] = currents[r]
+                    area_of[to] = label
+                    unit_of[to] = unit[i]
+                    pulse_of[to] = j
+                    to += np.uint64(1)
             if passive == 0 or (passive == 2 and j < pulses - 1):
                 continue
             cursor = begin + length + gap
@@ -146,17 +165,17 @@ def write_rows(
                     following += 1
                 if piece_end > cursor and low <= cursor < high:
                     for c in range(contacts):
-                        start_ns[at] = cursor * tick
-                        duration_ns[at] = (piece_end - cursor) * tick
-                        contact[at] = tables.contacts[index, c]
-                        kind[at] = SHORTED
-                        amplitude[at] = 0
-                        area_of[at] = label
-                        unit_of[at] = unit[i]
-                        pulse_of[at] = j
-                        at += 1
+                        start_ns[to] = cursor * tick
+                        duration_ns[to] = (piece_end - cursor) * tick
+                        contact[to] = tables.contacts[index, c]
+                        kind[to] = SHORTED
+                        amplitude[to] = 0
+                        area_of[to] = label
+                        unit_of[to] = unit[i]
+                        pulse_of[to] = j
+                        to += np.uint64(1)
                 cursor = resume
-    return at
+    return np.int64(to)
 
 
 @njit(cache=True, nogil=True)

@@ -134,12 +134,13 @@ def run_at(run_starts: Any, first: Any, count: Any, k: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def fill_units(
-    tables: Any, index: Any, low: Any, high: Any, onset: Any, latest: Any, unit: Any, run: Any
+    tables: Any, index: Any, low: Any, high: Any, moves: Any, onset: Any, latest: Any, unit: Any, run: Any
 ) -> Any:
     """Write the units of an area with nominal onset in [low, high) that fit their window (rule 4).
 
-    ``onset`` takes the nominal onset; ``latest`` the last onset to which rule 8 may move it; ``unit``
-    the running index; ``run`` its row in the current table. Returns how many.
+    ``onset`` takes the nominal onset; ``latest`` too, or, where the area ``moves`` for others, the last
+    onset to which rule 8 may move it; ``unit`` the running index; ``run`` its row in the current table.
+    Returns how many.
     """
     area, tick_ns = tables.area[index], tables.tick_ns
     low = max(low, np.int64(0))
@@ -172,12 +173,14 @@ def fill_units(
                     carry -= late * denominator
                     following = t + period + late
                     onset[written] = t
-                    latest[written] = min(
-                        t + area[MAX_SHIFT],
-                        end - area[UNIT_LEN],
-                        following - area[UNIT_OCCUPANCY],
-                        next_start - area[UNIT_OCCUPANCY],
-                    )
+                    latest[written] = t
+                    if moves:
+                        latest[written] = min(
+                            t + area[MAX_SHIFT],
+                            end - area[UNIT_LEN],
+                            following - area[UNIT_OCCUPANCY],
+                            next_start - area[UNIT_OCCUPANCY],
+                        )
                     unit[written] = base + k
                     run[written] = row
                     written += 1
@@ -194,23 +197,15 @@ def fill_units(
 
 
 @njit(cache=True, nogil=True)
-def any_unit(tables: Any, index: Any, low: Any, high: Any) -> Any:
-    """Whether an area has a unit that fits its window with nominal onset in [low, high)."""
+def locate(tables: Any, index: Any, ticks: Any) -> Any:
+    """Window, unit and kind of window of the first unit that fits at or after ``ticks``.
+
+    The unit is the number that fit where the window holds none any more.
+    """
     area, tick_ns = tables.area[index], tables.tick_ns
-    low = max(low, np.int64(0))
-    number = first_window(area, low, tick_ns)
-    while number < area[WINDOWS]:
-        start, _, kind = window_of(area, number, tick_ns)
-        if start >= high:
-            return False
-        k = units_before(area, low - start)
-        fits = k < tables.fitting[index, kind]
-        if fits and start + muldiv(k, area[PERIOD_NUM], area[PERIOD_DEN])[0] < high:
-            return True
-        if area[CYCLE_NS] == 0:
-            return False
-        number += 1
-    return False
+    number = min(first_window(area, max(ticks, np.int64(0)), tick_ns), area[WINDOWS] - 1)
+    start, _, kind = window_of(area, number, tick_ns)
+    return number, min(units_before(area, ticks - start), tables.fitting[index, kind]), kind
 
 
 @njit(cache=True, nogil=True)
@@ -352,6 +347,7 @@ def place_range(
             index,
             low - tables.look_back[rank],
             high + tables.look_ahead[rank],
+            rank > 0,
             onset[index],
             nominal[index],
             unit[index],
@@ -374,9 +370,6 @@ def place_range(
                 occupied[side + 1],
                 taken,
             )
-        else:
-            for i in range(count):
-                nominal[index, i] = onset[index, i]
         counts[index, 0], counts[index, 1], counts[index, 2] = count, dropped, worst
         if rank + 1 < ranks:
             taken = merge_occupancies(
