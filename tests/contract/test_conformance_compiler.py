@@ -106,7 +106,7 @@ def test_the_event_table_of_every_preset_is_read_and_conforms(name: str, tmp_pat
         assert (report.rows, report.conforms) == (rows, True), report.to_text()
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(programs(), benches)
 def test_any_program_as_compiled_conforms(source: dict[str, Any], bench: Bench) -> None:
     program = parse_program(to_toml(source))

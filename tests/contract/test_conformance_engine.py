@@ -96,7 +96,7 @@ def command_logs(draw: st.DrawFn, areas: int, tick_ns: int) -> list[dict[str, An
     return log
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data(), programs(), benches)
 def test_any_program_as_delivered_conforms_under_any_commands(
     data: st.DataObject, source: dict[str, Any], bench: Bench

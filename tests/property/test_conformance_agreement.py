@@ -14,7 +14,7 @@ from support.wrong_compilers import Bench, expand
 HORIZON_NS = 420_000_000
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(programs(), benches)
 def test_a_literal_expansion_of_any_program_conforms(program: dict[str, Any], bench: Bench) -> None:
     rows, sidecar = expand(program, HORIZON_NS // bench.tick_ns, bench)
@@ -44,7 +44,7 @@ def command_logs(draw: st.DrawFn, areas: int, tick_ns: int) -> list[dict[str, An
     return log
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data(), programs(), benches)
 def test_a_literal_expansion_under_any_command_log_conforms(
     data: st.DataObject, program: dict[str, Any], bench: Bench

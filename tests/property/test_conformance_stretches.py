@@ -36,7 +36,7 @@ def joined(pieces: list[Stretch], part: str, kind: type[Drive] | type[Passive]) 
     }
 
 
-@settings(max_examples=60, suppress_health_check=SLOW)
+@settings(max_examples=25, suppress_health_check=SLOW)
 @given(programs(), benches, st.lists(st.integers(0, 300_000_000), min_size=1, max_size=4))
 def test_a_stretch_is_the_sum_of_its_parts(source: dict[str, Any], bench: Bench, cuts_ns: list[int]) -> None:
     judge = expectation(source, bench)
@@ -52,7 +52,7 @@ def test_a_stretch_is_the_sum_of_its_parts(source: dict[str, Any], bench: Bench,
     assert whole.dropped == sum(piece.dropped for piece in parts)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(programs(), benches, st.integers(0, 5 * 10**14), st.integers(1, 40_000_000))
 def test_onsets_at_any_hour_are_those_of_exact_fractions(
     source: dict[str, Any], bench: Bench, low_ns: int, span_ns: int
