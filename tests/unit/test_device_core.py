@@ -732,6 +732,27 @@ def test_a_stop_joined_by_an_emergency_stop_becomes_one() -> None:
     assert counted(device, m.EmergencyStop) >= 1
 
 
+def test_the_late_answer_to_a_plain_stop_does_not_confirm_an_emergency_stop() -> None:
+    device = ScriptedDevice()
+    stimulator = opened(device)
+    device.mute_events = True
+
+    def treat(request, reply):
+        if isinstance(request, m.EmergencyStop):
+            return []
+        return [(30 * MS if isinstance(request, m.Stop) else 0, reply)]
+
+    device.treat = treat
+    stimulator.stop()
+    stimulator.pass_ns(10 * MS)
+    urgent = stimulator.stop(emergency=True)
+    stimulator.pass_ns(200 * MS)
+    assert not urgent.done()
+    device.treat = lambda request, reply: [(0, reply)]
+    assert urgent.result().stop_cause is StopCause.STOP
+    assert counted(device, m.EmergencyStop) > 1
+
+
 def test_a_stop_without_a_link_says_so_and_is_sent_first_after_reconnecting() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)
