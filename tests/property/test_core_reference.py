@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 
 import pytest
 from hypothesis import assume, given, settings
@@ -11,10 +12,10 @@ from neurostim.core.compile import compile_program
 from neurostim.core.errors import ConfigError
 from neurostim.core.expand import EventBlock
 from neurostim.core.image import Grid
-from neurostim.core.program import Program
+from neurostim.core.program import Program, Pulse, Recharge, Share, Train
 from neurostim.core.schedule import Schedule
 from support import reference
-from support.core_programs import MS, grids, programs
+from support.core_programs import MS, S, area, grids, program, programs
 
 UNTIL = 450 * MS
 COLUMNS = ("start_ns", "duration_ns", "contact", "kind", "amplitude_na", "area", "unit", "pulse")
@@ -117,3 +118,17 @@ def test_a_program_that_drops_a_unit_is_refused_unless_it_says_drop(program: Pro
             for meaning in meanings
         ]
         assert [area.worst_shift_ticks for area in schedule.interleave.areas] == worst
+
+
+def test_recovery_of_the_last_pulse_runs_past_the_end_of_the_program() -> None:
+    contacts = (Share("1", -1000), Share("2", 1000))
+    slow = area(pulse=Pulse(MS, Recharge.PASSIVE, 10 * MS), train=Train(Fraction(2)), shares=contacts)
+    fast = area(pulse=Pulse(MS, Recharge.ACTIVE_SYMMETRIC), train=Train(Fraction(20)), delay_ns=30 * MS)
+    both = program(slow, fast, duration_ns=S + 2 * MS)
+    grid = Grid.of(20_000, 10_000)
+    schedule = compile_program(both, grid)
+    rows = rows_of(schedule.events())
+    assert rows == reference.rows(both, grid, 2 * S)
+    # It begins 10 ms after the pulse at 1 s, 9 ms past the end, and takes 100 ms.
+    assert rows[-1][:2] == (S + 11 * MS, 100 * MS)
+    assert schedule.silence_ns == S + 112 * MS

@@ -14,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from neurostim.core.bounds import PASSIVE_LIMIT_NS
 from neurostim.core.errors import ConfigError
 from neurostim.core.expand import KIND_NAMES, EventBlock
 
@@ -69,8 +68,7 @@ def write_events(
                 remedy="Say for how long to expand it.",
                 code="endless",
             )
-        # Interrupted recovery can go on, as new rows, past the last pulse of the program.
-        end_ns = max(start_ns, schedule.duration_ns + PASSIVE_LIMIT_NS)
+        end_ns = max(start_ns, schedule.silence_ns)
     else:
         end_ns = start_ns + duration_ns
     labels = [schedule.labels.get(contact, "") for contact in range(256)]

@@ -102,6 +102,7 @@ class Expander:
         """A tick before which about ``block`` rows start, from exact unit counts."""
         load = sum(rows / timing.interval for rows, timing in zip(self._rows, self._timings, strict=True))
         step = max(1, int(block / load) - max(timing.interval for timing in self._timings))
+        step = min(step, HORIZON_NS // self._tables.tick_ns)
         base = self._load_before(low)
         while low + 2 * step < HORIZON_NS and self._load_before(low + 2 * step) - base <= block:
             step *= 2

@@ -114,6 +114,21 @@ class Schedule:
         return self.image.duration_ns or None
 
     @property
+    def silence_ns(self) -> int:
+        """Time [ns] from which on nothing drives and no recovery runs; the horizon where there is no end.
+
+        Recovery can go on, as new rows where another area interrupts it, past the duration.
+        """
+        if self.duration_ns is None:
+            return HORIZON_NS
+        tails = [
+            timing.area.interphase_ticks + timing.passive_limit
+            for timing in self._timings
+            if timing.area.recharge.is_passive
+        ]
+        return self.duration_ns + max(tails, default=0) * self.image.grid.tick_ns
+
+    @property
     def timings(self) -> tuple[AreaTiming, ...]:
         """Exact timing of every area."""
         return self._timings
@@ -154,12 +169,11 @@ class Schedule:
                 allowed="start and duration from 0, block from 1",
                 code="range",
             )
-        from neurostim.core.bounds import PASSIVE_LIMIT_NS
         from neurostim.core.expand import Expander
 
         end = HORIZON_NS if duration_ns is None else min(start_ns + duration_ns, HORIZON_NS)
         if self.duration_ns is not None:
-            end = min(end, self.duration_ns + PASSIVE_LIMIT_NS + self.image.grid.tick_ns)
+            end = min(end, self.silence_ns)
         return Expander(self, self._placer(), reuse=reuse).blocks(start_ns, end, block)
 
     def render(
