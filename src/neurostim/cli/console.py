@@ -36,6 +36,8 @@ _CODES: tuple[tuple[type[NeurostimError], int], ...] = (
     (CommandTimeout, exits.DEVICE),
     (DeviceFault, exits.DEVICE),
 )
+# Errors of a session that say more by their code than by their kind.
+_WORDS = {"session-in-flight": exits.UNCERTAIN, "session-role": exits.DEVICE}
 
 
 def out(plain_width: int = 160) -> Console:
@@ -66,7 +68,8 @@ def emit_json(value: Any) -> None:
 
 def exit_code(error: NeurostimError) -> int:
     """The documented exit code of an error."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), exits.FAILED)
+    by_kind = next((code for kind, code in _CODES if isinstance(error, kind)), exits.FAILED)
+    return _WORDS.get(error.code, by_kind)
 
 
 def error_document(error: NeurostimError) -> dict[str, Any]:
