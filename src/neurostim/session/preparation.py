@@ -36,7 +36,7 @@ from neurostim.session import recovery
 from neurostim.session.adapters import Opener, new_session_id, open_durable
 from neurostim.session.errors import JournalError, SessionError
 from neurostim.session.journal import Journal, Json
-from neurostim.session.keeper import SLICE_S, Keeper
+from neurostim.session.keeper import OFF, SLICE_S, Keeper
 from neurostim.session.pace import AmplitudeGuard
 from neurostim.wire.messages import (
     Role,
@@ -45,6 +45,7 @@ from neurostim.wire.messages import (
 T = TypeVar("T")
 
 SUPERVISED_NS: Final = 2_000_000_000
+QUIET_NS: Final = 1_000_000_000
 
 
 class Stage(enum.Enum):
@@ -396,7 +397,7 @@ class Preparation(Keeper):
         status = self._await(self._stimulator.status())
         if status.output_on or self._stimulator.uncertain is not None:
             self._stop_for_sure()
-            status = self._await(self._stimulator.status())
+            status = self._status_when_quiet()
         if status.output_on:
             return
         if status.dose_count < self._awaited_dose:
@@ -413,6 +414,17 @@ class Preparation(Keeper):
         self._saw(Event.FOUND_OFF)
         if self._stage is Stage.DELIVERING:
             self._stage = Stage.LOADED
+
+    def _status_when_quiet(self) -> DeviceStatus:
+        """Read the status once the last recovery after a dose has ended, at most a second later."""
+        end_ns = self._clock.monotonic_ns() + QUIET_NS
+        while True:
+            status = self._await(self._stimulator.status())
+            busy = status.output_on and status.state in OFF
+            if not busy or self._clock.monotonic_ns() >= end_ns:
+                return status
+            self._stimulator.wait(SLICE_S / 5)
+            self._take_in()
 
     def _wait_until_supervised(self) -> None:
         if self._stimulator.role is not Role.CONTROL:

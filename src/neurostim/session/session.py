@@ -271,7 +271,7 @@ class Session(Preparation):
         started, approved, before = self.started, self.approved, self._before
         if started is None or approved is None or before is None:
             raise SessionError("no dose was started", code="session-order")
-        status = self._await(self._stimulator.status())
+        status = self._status_when_quiet()
         if status.output_on:
             raise SessionError("output is still on", remedy="Stop first.", code="session-order")
         self.state, self.stop_cause = status.state, status.stop_cause
