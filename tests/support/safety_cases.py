@@ -9,6 +9,7 @@ from typing import Any
 
 from neurostim.core.hardware import Capabilities, ContactImpedance, Impedances, Port, PortKind
 from neurostim.core.image import Grid, ImageArea, ProgramImage
+from neurostim.core.placement import AreaInterleave, Interleave
 from neurostim.core.program import Recharge
 from neurostim.core.schedule import Schedule
 from neurostim.electrode.lead import Lead
@@ -23,6 +24,11 @@ MA = 1_000_000
 
 FINE = Grid.of(100, 1)
 """100 ns and 1 nA: a limit can be stood on."""
+
+PASSIVE, AFTER_BURST = Recharge.PASSIVE, Recharge.PASSIVE_AFTER_BURST
+PAD_UM2 = lead("surface-pair").contacts[0].area_um2
+STANDING: dict[str, Any] = {"width_ns": 180_000, "rate": 1200, "recharge": PASSIVE}
+"""A passive train that leaves a potential standing."""
 
 LEADS = {
     "scs": "octrode",
@@ -136,3 +142,24 @@ def with_port(capabilities: Capabilities, *kinds: PortKind) -> Capabilities:
     """The same device with ports of eight contacts of these kinds."""
     ports = tuple(Port(kind, 1 + 8 * place, 8, True) for place, kind in enumerate(kinds))
     return replace(capabilities, ports=ports)
+
+
+def burst(amplitude: int) -> Verdict:
+    return judged(area(amplitude, width_ns=MS, recharge=AFTER_BURST, burst=(5, 500)))
+
+
+def coil(**options: object) -> Verdict:
+    one = area(shares=((1, -1000), (255, 1000)), width_ns=100_000, **options)  # type: ignore[arg-type]
+    return judged(one, port="pns", leads=(lead("open-coil"),))
+
+
+def surface(amplitude: int, **options: object) -> Verdict:
+    one = area(amplitude, shares=((1, -1000), (255, 1000)), **options)  # type: ignore[arg-type]
+    return judged(one, port="surface")
+
+
+def interleaved(shift_ticks: int, dropped: int, proof: str = "hyperperiod", units: int = 100) -> Verdict:
+    made = schedule(area(), area(shares=((3, -1000), (4, 1000)), delay_ns=5 * MS, priority=2))
+    known = AreaInterleave(shift_ticks, units, dropped)
+    made.interleave = Interleave((AreaInterleave(0, units, 0), known), proof, dropped > 0)
+    return check(made, leads_of("scs"), device(), impedances=readings())
