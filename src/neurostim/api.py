@@ -74,7 +74,7 @@ def deliver(session: Session, seconds: float, reasons: Mapping[str, str] | None 
     session.load()
     session.start()
     session.run_for(seconds)
-    if session.delivering:
+    if session.delivering and not session.link_lost:
         session.soft_stop()
     if session.link_lost:
         raise DeliveryUncertain(

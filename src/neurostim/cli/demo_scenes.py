@@ -135,7 +135,7 @@ def pull_cable(
             started = session.start()
             screen.print(f"dose {started.dose_number} [bold]delivering[/], ramping up")
             end_ns = clock.monotonic_ns() + steady_ns
-            while session.delivering and not asked.soft and clock.monotonic_ns() < end_ns:
+            while run.may_go_on(session, asked) and clock.monotonic_ns() < end_ns:
                 session.watch()
                 line.show(session, steady_ns / 1e9)
             if asked.soft:

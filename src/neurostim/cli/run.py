@@ -146,10 +146,10 @@ def deliver(
         started = session.start()
         screen.print(f"dose {started.dose_number} [bold]delivering[/], ramping up")
         end_ns = clock.monotonic_ns() + round(seconds * 1_000_000_000)
-        while session.delivering and not asked.soft and clock.monotonic_ns() < end_ns:
+        while may_go_on(session, asked) and clock.monotonic_ns() < end_ns:
             session.watch()
             line.show(session, seconds)
-        if session.delivering:
+        if session.delivering and not session.link_lost:
             screen.print("soft stop: ramping down")
             session.soft_stop()
     if session.link_lost:
@@ -200,6 +200,11 @@ def stopping_on_signals(stimulator: Stimulator) -> Iterator[Asked]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def may_go_on(session: Session, asked: Asked) -> bool:
+    """Whether output may be on, the device can be reached, and nobody has asked for the end."""
+    return session.delivering and not session.link_lost and not asked.soft
 
 
 class LiveLine:

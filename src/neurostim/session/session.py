@@ -128,9 +128,9 @@ class Session(Preparation):
         return seen
 
     def run_for(self, seconds: float) -> None:
-        """Watch until the time is over or output has ended, whichever is first."""
+        """Watch until the time is over, output has ended or the link is lost, whichever is first."""
         end_ns = self._clock.monotonic_ns() + round(seconds * 1_000_000_000)
-        while self.delivering and (left := end_ns - self._clock.monotonic_ns()) > 0:
+        while self.delivering and not self.link_lost and (left := end_ns - self._clock.monotonic_ns()) > 0:
             self.watch(min(left / 1_000_000_000, SLICE_S))
 
     @property
