@@ -253,7 +253,7 @@ class _Circuit:
         return 1.0 - spent, 0.0, -spent * tau / self.path * 1e18, 0.0
 
 
-def _unit_map(  # noqa: PLR0917
+def _unit_map(
     machine: Machine, plan: AreaPlan, circuit: _Circuit, current: int, quiet: bool, until: float
 ) -> Map:
     """One unit and what follows it until the next onset ``until`` ticks after its own."""

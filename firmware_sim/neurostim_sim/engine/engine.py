@@ -149,6 +149,11 @@ class PulseEngine:
         """Whether pulses may still start."""
         return self._silent is None or self.now_ticks < self._silent
 
+    @property
+    def in_unit(self) -> bool:
+        """Whether a unit (a burst, say) has begun and not ended."""
+        return self._cut is None and bool(self._machine.state[:, at.S_NOW].any())
+
     def zeroed(self, area: int) -> bool:
         """Whether an area was latched at zero by an open or a short."""
         return bool(self._machine.state[self._row_of[area], at.S_ZEROED])

@@ -4,7 +4,7 @@ Between two control events nothing but time changes, so the kernel runs until th
 happens that the firmware must see (three open pulses in a row), or until a buffer is full.
 """
 
-# ruff: noqa: PLR0917 -- a kernel takes numbers, not objects
+
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Every area has a ring of placed units. A unit of a later area waits until all ar
 far as it may reach; an explicit stack says who waits for whom.
 """
 
-# ruff: noqa: PLR0917 -- a kernel takes numbers, not objects
+
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations

@@ -1,0 +1,152 @@
+"""One dose from its first tick to silence: the engine, its command log, its counters and its record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurostim.core.image import ProgramImage
+from neurostim.wire.messages import DEAD_MAN_RAMP_US, AreaDose
+from neurostim_sim.engine import EngineEvent, PulseEngine
+from neurostim_sim.records import AC_PER_NC, DoseRecord, Memory
+from neurostim_sim.tissue import OutputPhysics, Tissue
+from neurostim_sim.trace import TraceFiles
+
+
+class Delivery:
+    """A program being delivered. All times are ticks of the device's clock.
+
+    Parameters
+    ----------
+    image : ProgramImage
+    record : DoseRecord
+        Its entry in the device's memory, kept up to date by `settle`.
+    tissue, physics
+        Where the current goes.
+    memory : Memory
+        Holds the life-long counters.
+    recording : bool
+        Whether rows are kept for a trace.
+    """
+
+    def __init__(
+        self,
+        image: ProgramImage,
+        record: DoseRecord,
+        tissue: Tissue,
+        physics: OutputPhysics,
+        memory: Memory,
+        *,
+        recording: bool,
+    ) -> None:
+        self.image = image
+        self.record = record
+        self.start = record.start_tick
+        self.engine = PulseEngine(image, tissue, physics, record=recording)
+        self.commands: list[dict[str, Any]] = [{"at_ticks": 0, "name": "start"}]
+        self._memory = memory
+        self._recording = recording
+        self._before = {c: list(memory.contacts.get(c, [0, 0, 0, 0])) for c in self.engine.contacts}
+
+    def at(self, ticks: int) -> int:
+        """A time of the device's clock in the output's own ticks, never before its beginning."""
+        return max(ticks - self.start, self.engine.now_ticks)
+
+    def advance(self, ticks: int) -> list[EngineEvent]:
+        """Let output run up to a time."""
+        if ticks <= self.start + self.engine.now_ticks:
+            return []
+        return self.engine.advance(ticks - self.start)
+
+    def set_amplitude(self, area: int, amplitude_na: int, ticks: int) -> list[EngineEvent]:
+        """Change an amplitude from the area's next unit on."""
+        self._log("set_amplitude", ticks, area=area, amplitude_na=amplitude_na)
+        return self.engine.set_amplitude(area, amplitude_na, self.at(ticks))
+
+    def soft_stop(self, ticks: int) -> list[EngineEvent]:
+        """Fade out along the program's ramps."""
+        self._log("soft_stop", ticks)
+        return self.engine.soft_stop(self.at(ticks))
+
+    def ramp_down(self, ticks: int) -> list[EngineEvent]:
+        """The dead-man: fade out within 200 ms."""
+        within_ns = DEAD_MAN_RAMP_US * 1000
+        self._log("ramp_down", ticks, within_ns=within_ns)
+        return self.engine.soft_stop(self.at(ticks), within_ns)
+
+    def stop(self, ticks: int) -> None:
+        """Complete the pulse under way, start none."""
+        self._log("stop", ticks)
+        self.engine.stop(self.at(ticks))
+
+    def fault(self, name: str, ticks: int) -> None:
+        """Stop because of a fault."""
+        self._log("fault", ticks, fault=name)
+        self.engine.stop(self.at(ticks))
+
+    def emergency(self, ticks: int) -> None:
+        """Sources off at once."""
+        self._log("emergency_stop", ticks)
+        self.engine.emergency(self.at(ticks))
+
+    def power_lost(self, ticks: int) -> None:
+        """The supply is gone."""
+        self._log("power_lost", ticks)
+        self.engine.power_lost(self.at(ticks))
+
+    @property
+    def silent_tick(self) -> int | None:
+        """When no pulse starts any more; None where that is not decided."""
+        silent = self.engine.silent_at
+        return None if silent is None else self.start + silent
+
+    @property
+    def quiet_tick(self) -> int | None:
+        """When no contact is driven or shorted any more; None where that is not decided."""
+        quiet = self.engine.quiet_at
+        return None if quiet is None else self.start + quiet
+
+    def area_doses(self) -> tuple[AreaDose, ...]:
+        """What each area has delivered."""
+        return tuple(
+            AreaDose(
+                index,
+                self.engine.amplitudes_na[index],
+                area.pulses,
+                *divmod(area.stim_ac, AC_PER_NC),
+            )
+            for index, area in enumerate(self.engine.totals().areas)
+        )
+
+    def settle(self) -> None:
+        """Carry what was delivered so far into the record and the life-long counters."""
+        totals = self.engine.totals()
+        for contact, one in totals.contacts.items():
+            before = self._before[contact]
+            flowed = (one.pulses, one.cathodic_ac, one.anodic_ac, one.recovered_ac)
+            self._memory.contacts[contact] = [a + b for a, b in zip(before, flowed, strict=True)]
+        self.record.areas = [
+            [index, self.engine.amplitudes_na[index], area.pulses, *divmod(area.stim_ac, AC_PER_NC)]
+            for index, area in enumerate(totals.areas)
+        ]
+        self.record.clipped = sum(area.clipped for area in totals.areas)
+
+    def write(self, files: TraceFiles | None, ppm: int) -> None:
+        """Write the record of this dose, where one is asked."""
+        if files is None or not self._recording:
+            return
+        rows: NDArray[np.int64] = self.engine.take_rows()
+        files.write(
+            self.record.number,
+            rows,
+            self.image.grid,
+            self.commands,
+            image_sha256=self.record.image,
+            end_ticks=self.engine.now_ticks,
+            ppm=ppm,
+        )
+
+    def _log(self, name: str, ticks: int, **more: int | str) -> None:
+        self.commands.append({"at_ticks": self.at(ticks), "name": name, **more})

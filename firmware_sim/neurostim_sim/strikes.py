@@ -1,0 +1,76 @@
+"""What each fault does to the device, its leads or its supply when it strikes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from neurostim.core.image import RETURN_INDEX
+from neurostim.wire.messages import EventCode, FaultCode
+from neurostim_sim.faults import Fault
+
+if TYPE_CHECKING:
+    from neurostim_sim.core import DeviceCore
+
+DRIFT: Final = 1.4
+MOVED: Final = 0.2
+
+
+def strike(device: DeviceCore, fault: Fault) -> None:
+    """Let a fault happen now."""
+    contacts = device.tissue.contacts
+    contact = contacts.get(fault.contact) or contacts[_first_in_use(device)]
+    match fault.name:
+        case "open":
+            contact.is_open = True
+        case "short":
+            contact.is_short = True
+        case "heal":
+            for one in contacts.values():
+                one.is_open = one.is_short = False
+        case "drift":
+            for one in contacts.values():
+                one.series_ohm *= DRIFT
+        case "migration":
+            for one in contacts.values():
+                one.series_ohm *= 1.0 + MOVED * (device.dice.below(2001) - 1000) / 1000
+        case "unplug-lead" | "plug-lead":
+            _plug(device, plugged=fault.name == "plug-lead")
+        case "mismatch":
+            device.set_recharge(99, 100)
+        case "dead-battery":
+            device.battery = 0
+            if device.output_on:
+                device.fault(FaultCode.BATTERY)
+        case "brown-out":
+            was_on = device.output_on
+            device.restart()
+            if was_on:
+                device.fault(FaultCode.BROWN_OUT)
+        case "reset":
+            device.restart()
+        case "hang":
+            device.hang()
+        case "stuck-sensor":
+            device.set_sensor(works=False)
+    if not device.dead:
+        device.body_changed()
+
+
+def _first_in_use(device: DeviceCore) -> int:
+    return device.delivery.engine.contacts[0] if device.delivery is not None else 1
+
+
+def _plug(device: DeviceCore, *, plugged: bool) -> None:
+    """The lead of the first port; what was without a lead before stays so."""
+    held = device.unplugged
+    if plugged:
+        for number in held:
+            device.tissue.contacts[number].plugged = True
+        held.clear()
+    else:
+        port = device.profile.capabilities.ports[0]
+        for number in device.tissue.behind(port):
+            if number != RETURN_INDEX and device.tissue.contacts[number].plugged:
+                device.tissue.contacts[number].plugged = False
+                held.append(number)
+    device.memory.note(device.now_us, EventCode.LEAD_CHANGED, device.dose_number, 1, int(plugged))
