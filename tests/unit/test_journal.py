@@ -277,6 +277,22 @@ def test_a_record_rewritten_with_a_right_check_sum_breaks_the_chain(tmp_path) ->
         read_journal(path)
 
 
+def test_changed_content_with_a_right_check_sum_and_the_old_digest_is_found(tmp_path) -> None:
+    import zlib
+
+    path = written(tmp_path)
+    lines = path.read_bytes().splitlines()
+    body = json.loads(lines[-1])
+    del body["crc"]
+    body["data"] = {"number": 99}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    body["crc"] = f"{zlib.crc32(canonical):08x}"
+    lines[-1] = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(JournalError, match="digest"):
+        read_journal(path)
+
+
 def test_another_file_is_no_journal(tmp_path) -> None:
     path = tmp_path / "x.journal.jsonl"
     path.write_bytes(b'{"a":1}\n')

@@ -787,6 +787,18 @@ def test_a_disk_full_at_any_write_ends_in_silence_with_nothing_delivered_unrecor
         assert bench.device.dose_count <= len(announced)
 
 
+def test_a_journal_that_fails_in_mid_dose_stops_the_output_before_the_caller_hears_of_it(bench) -> None:
+    disk = FullDisk(1 << 30)
+    session = bench.delivering(opener=disk.open)
+    session.run_for(1)
+    disk.fail_at = disk.writes + 1
+    with pytest.raises(JournalError):
+        session.run_for(5)
+    assert bench.device.state is DeviceState.STOPPED
+    assert not session.delivering
+    session.close()
+
+
 # After a crash.
 
 
