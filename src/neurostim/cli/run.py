@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -28,6 +28,8 @@ app = typer.Typer()
 
 # Without a terminal, progress is one line in this many seconds.
 PACE_S: Final = 10.0
+CONTROL_RETRY_S: Final = 0.25
+CONTROL_MARGIN_NS: Final = 500_000_000
 _SEVERITY_STYLES: Final = {"refuse": "bold red", "warn": "yellow", "note": "cyan"}
 
 
@@ -79,6 +81,7 @@ def run(
     with connect(device) as stimulator:
         if settle is not None:
             settle_earlier(folder, stimulator, settle, screen)
+        await_control(stimulator, screen)
         with Session(stimulator, program, leads, folder, slot=slot) as session:
             status = stimulator.status().result()
             show_device(stimulator, status, screen)
@@ -301,6 +304,30 @@ def settle_earlier(folder: Path, stimulator: Stimulator, how: str, screen: Conso
                 start, how, monotonic_ns=clock.monotonic_ns, wall_text=clock.wall_text
             )
         screen.print(f"settled the start announced at {start.announced_at}: {found.text}", markup=False)
+
+
+def await_control(stimulator: Stimulator, screen: Console) -> None:
+    """Wait until a host that has gone loses control by its silence; control is never taken from one.
+
+    Where another host stays, the session says so.
+    """
+    from neurostim.device import CommandRefused, SystemClock
+    from neurostim.wire.messages import SESSION_TIMEOUT_US, Role
+
+    clock = SystemClock()
+    end_ns = clock.monotonic_ns() + SESSION_TIMEOUT_US * 1000 + CONTROL_MARGIN_NS
+
+    def waits() -> bool:
+        return stimulator.role is not Role.CONTROL and clock.monotonic_ns() < end_ns
+
+    if not waits() or stimulator.status().result().output_on:
+        return
+    screen.print("another host holds control; waiting whether it is still there")
+    while waits():
+        stimulator.wait(CONTROL_RETRY_S)
+        stimulator.take_critical()
+        with suppress(CommandRefused):
+            stimulator.take_control()
 
 
 def release_latch(session: Session, status: DeviceStatus, screen: Console, *, allowed: bool) -> None:
