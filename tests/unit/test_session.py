@@ -235,6 +235,15 @@ def test_leads_that_the_device_has_no_contacts_for_are_refused(tmp_path) -> None
     assert bench.device.dose_count == 0
 
 
+def test_leads_that_are_not_those_of_the_program_are_refused(bench) -> None:
+    other = [lead("linear-8")]
+    with Session(bench.stimulator, PROGRAM, other, bench.folder, clock=bench.stimulator.clock) as session:
+        session.measure()
+        with pytest.raises(ConfigError, match="linear-8") as caught:
+            session.check()
+    assert caught.value.code == "lead-mismatch"
+
+
 def test_a_device_that_tells_another_digest_is_not_started(bench) -> None:
     def treat(request, reply):
         if isinstance(reply, (m.SlotInfoReply, m.LoadCommitReply)):

@@ -13,6 +13,7 @@ from typing import Final
 from neurostim_sim.servers.attached import AttachedDevice
 from neurostim_sim.servers.clock import Clock, SystemClock
 from neurostim_sim.settings import from_url
+from neurostim_sim.warm import warm_up
 
 LONGEST_NAP_S: Final = 0.05
 
@@ -97,5 +98,6 @@ def open_url(url: str) -> InProcessLink:
     ConfigError
         For an unknown profile, lead, fault or option.
     """
-    settings = from_url(url)
-    return InProcessLink(settings.switch_on(), SystemClock(), url)
+    device = from_url(url).switch_on()
+    warm_up()
+    return InProcessLink(device, SystemClock(), url)

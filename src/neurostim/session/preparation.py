@@ -222,6 +222,13 @@ class Preparation(Keeper):
         self._need(Stage.MEASURED, Stage.CHECKED, Stage.APPROVED)
         if self._program is None:
             raise SessionError("this session has no program", code="session-order")
+        given = tuple(lead.id for lead in self._leads)
+        if given != self._program.leads:
+            raise ConfigError(
+                f"the session has the leads {', '.join(given)}",
+                allowed=f"those of the program, in its order: {', '.join(self._program.leads)}",
+                code="lead-mismatch",
+            )
         check_contacts(self._program, self._leads)
         capabilities = self._stimulator.capabilities
         self.schedule = compile_program(self._program, capabilities.grid, contact_map(self._leads))
