@@ -6,7 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurostim_sim.settings import Settings
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +36,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--store", metavar="FILE", type=Path, help="file in which counters and slots survive")
     made.add_argument("--serial", default="SIM-0001", metavar="TEXT", help="serial number")
-    made.add_argument("--speed", type=float, default=1.0, help="only 1: a live heartbeat keeps real time")
+    made.add_argument(
+        "--deliver", metavar="SLOT", type=int, help="no link: deliver a slot of --store and tell the dose"
+    )
+    made.add_argument("--for", dest="duration", metavar="TIME", help='with --deliver: how long, "24 h"')
+    made.add_argument(
+        "--speed", type=float, metavar="N", help="with --deliver: times real time, 0 as fast as it can"
+    )
     made.add_argument("--control", action="store_true", help="take orders from standard input, one a line")
     made.add_argument("--json", action="store_true", help="speak JSON lines")
     made.add_argument("--list-faults", action="store_true", help="list the faults and end")
@@ -71,14 +80,6 @@ def _serve(options: argparse.Namespace) -> int:
     from neurostim_sim.settings import Settings, parse_impedances
     from neurostim_sim.warm import warm_up
 
-    if options.speed != 1.0:
-        raise ConfigError(
-            f"found --speed {options.speed:g}",
-            allowed="1",
-            remedy="A host feeds a dead-man of 300 ms in real time; a faster device would see it die. "
-            "Use sim:// with a clock of your own for tests in virtual time.",
-            code="speed",
-        )
     settings = Settings(
         profile=options.profile,
         seed=options.seed,
@@ -91,6 +92,15 @@ def _serve(options: argparse.Namespace) -> int:
         store=options.store,
         serial_number=options.serial,
     )
+    if options.deliver is not None:
+        return _deliver_alone(options, settings)
+    if options.speed is not None or options.duration is not None:
+        raise ConfigError(
+            "--speed and --for go with --deliver only",
+            remedy="On a link the host feeds a dead-man of 300 ms in real time; "
+            "a faster device would see its host die.",
+            code="speed",
+        )
     port = PtyPort(options.pty) if options.pty else TcpPort(*_address(options.tcp or "127.0.0.1:0"))
     device = settings.switch_on()
     warm_up()
@@ -112,6 +122,28 @@ def _serve(options: argparse.Namespace) -> int:
         if options.control:
             benches.take_orders(bench, sys.stdin)
         bench.run()
+    return 0
+
+
+def _deliver_alone(options: argparse.Namespace, settings: Settings) -> int:
+    import json
+
+    from neurostim.core.errors import ConfigError
+    from neurostim.core.units import TIME, parse_whole
+    from neurostim_sim.servers.alone import deliver
+    from neurostim_sim.servers.clock import SystemClock
+
+    given = (options.pty, options.tcp, *options.fault)
+    speed = 1.0 if options.speed is None else options.speed
+    if any(given) or options.store is None or options.duration is None or not 0 <= speed <= 1e9:
+        raise ConfigError(
+            "--deliver stands alone",
+            allowed="--deliver SLOT --store FILE --for TIME, with --speed N from 0 and --trace, "
+            "without link or fault",
+            code="alone",
+        )
+    document = deliver(settings, options.deliver, parse_whole(options.duration, TIME), speed, SystemClock())
+    print(json.dumps(document, indent=2))
     return 0
 
 

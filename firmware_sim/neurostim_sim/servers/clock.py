@@ -12,6 +12,9 @@ class Clock(Protocol):
     def monotonic_ns(self) -> int:
         """Time that never jumps [ns]."""
 
+    def sleep_until(self, at_ns: int) -> None:
+        """Wait for a moment of `monotonic_ns`; one that has passed is not waited for."""
+
 
 class SystemClock:
     """The computer's clock."""
@@ -19,3 +22,7 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Time that never jumps [ns]."""
         return time.monotonic_ns()
+
+    def sleep_until(self, at_ns: int) -> None:
+        """Wait for a moment of `monotonic_ns`; one that has passed is not waited for."""
+        time.sleep(max(at_ns - time.monotonic_ns(), 0) / 1_000_000_000)
