@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neurostim.cli.demo_device import SimulatedDevice
     from neurostim.cli.demo_evidence import Evidence
     from neurostim.cli.demo_scenes import Scene
+    from neurostim.core.program import Program
 
 app = typer.Typer()
 
@@ -28,6 +29,7 @@ PRESETS: Final = ("tonic", "burstdr", "hf10")
 CABLE_PRESET: Final = "tonic"
 SEED: Final = 1
 LEAD: Final = "octrode"
+REHEARSAL_NS: Final = 3_000_000_000
 PROFILE: Final = "scs"
 # What the demonstration writes into its folder, and so may replace there.
 OWN_FOLDERS: Final = ("journal", "plots", "programs", "traces")
@@ -52,6 +54,7 @@ def demo(
 
     Nothing is asked and no device is needed. Exit code 0 only where everything agrees.
     """
+    from neurostim.cli.demo_figures import cable_picture
     from neurostim.cli.demo_scenes import Interrupted
     from neurostim.device import SystemClock
 
@@ -66,7 +69,9 @@ def demo(
         screen.print("Ended as asked: output was ramped down, the simulated device has ended.")
         raise typer.Exit(exits.INTERRUPTED) from None
     doses = judge_doses(scenes, out, screen)
-    draw(doses, out, screen)
+    for one in doses:
+        if one.scene.cable is not None:
+            cable_picture(one, out / "plots" / "cable-pulled.png")
     took_s = (clock.monotonic_ns() - began_ns) / 1_000_000_000
     document = write_result(doses, out, link, clock.wall_text(), took_s)
     if as_json:
@@ -111,31 +116,54 @@ def perform(out: Path, seconds: float, screen: Console) -> tuple[list[Scene], st
     from neurostim.core.program_file import load_program
 
     journal = out / "journal"
-    with simulated(out, screen) as device:
+    programs = {preset: load_program(_copy(preset, out)) for preset in PRESETS}
+    with simulated(out) as device:
+        screen.print("starting the simulated device; a first start on a computer compiles for up to a minute")
+        # While it starts, the host gets ready as well.
+        for preset, program in programs.items():
+            rehearse(preset, program, out, screen)
+        url = device.url
+        screen.print(f"simulated device, process {device.pid}, at {url}")
         scenes = []
-        for number, preset in enumerate(PRESETS, start=1):
-            program = load_program(_copy(preset, out))
+        for number, (preset, program) in enumerate(programs.items(), start=1):
             _heading(screen, f"{number} of {len(PRESETS) + 1}  {program.name}")
-            scenes.append(demo_scenes.deliver(preset, preset, program, device.url, journal, seconds, screen))
-        program = load_program(out / "programs" / f"{CABLE_PRESET}.toml")
+            scenes.append(demo_scenes.deliver(preset, preset, program, url, journal, seconds, screen))
+        program = programs[CABLE_PRESET]
         _heading(screen, f"{len(PRESETS) + 1} of {len(PRESETS) + 1}  The cable is pulled: {program.name}")
-        scenes.append(
-            demo_scenes.pull_cable(
-                f"{CABLE_PRESET}, cable pulled",
-                CABLE_PRESET,
-                program,
-                device.url,
-                journal,
-                device.order,
-                screen,
-            )
+        key = f"{CABLE_PRESET}, cable pulled"
+        scenes.append(demo_scenes.pull_cable(key, CABLE_PRESET, program, url, journal, device.order, screen))
+    return scenes, "TCP" if url.startswith("socket:") else "a serial line (pty)"
+
+
+def rehearse(preset: str, program: Program, out: Path, screen: Console) -> None:
+    """Draw a program, and let the judge look at what the compiler makes of it.
+
+    Raises
+    ------
+    ProtocolError
+        Where compiler and judge do not agree.
+    """
+    import neurostim
+    from neurostim.cli.plot import draw as draw_program
+    from neurostim.cli.program_check import judge
+    from neurostim.core.errors import ProtocolError
+
+    judgement = judge(program, PROFILE)
+    draw_program(program, out / "plots" / f"{preset}.png", profile=PROFILE)
+    with TemporaryDirectory(prefix="neurostim-demo-") as place:
+        table = Path(place) / f"{preset}.npz"
+        neurostim.write_events(judgement.schedule, table, start_ns=0, duration_ns=REHEARSAL_NS)
+        report = neurostim.judge_file(table, out / "programs" / f"{preset}.toml")
+    if not report.conforms:
+        raise ProtocolError(
+            f"compiler and judge do not agree on {program.name}: {', '.join(report.failures)}",
+            code="rehearsal",
         )
-        link = "TCP" if device.url.startswith("socket:") else "a serial line (pty)"
-    return scenes, link
+    screen.print(f"rehearsed {preset}: {report.rows:,} rows of compiled events conform; drawn")
 
 
 @contextmanager
-def simulated(out: Path, screen: Console) -> Iterator[SimulatedDevice]:
+def simulated(out: Path) -> Iterator[SimulatedDevice]:
     """A simulated device with its records in the folder; ended, by its id, when the block is left."""
     from neurostim.cli.demo_device import SimulatedDevice, port_options
 
@@ -144,9 +172,7 @@ def simulated(out: Path, screen: Console) -> Iterator[SimulatedDevice]:
             *port_options(Path(place)), "--profile", PROFILE, "--seed", str(SEED), "--lead", LEAD,
             "--trace", str(out / "traces"),
         ]  # fmt: skip
-        screen.print("starting the simulated device")
         with SimulatedDevice(arguments, out / "simulator.log") as device:
-            screen.print(f"simulated device, process {device.pid}, at {device.url}")
             yield device
 
 
@@ -173,20 +199,6 @@ def judge_doses(scenes: list[Scene], out: Path, screen: Console) -> list[Evidenc
             after_ms = evidence.silent_after_ns / 1e6
             screen.print(f"  [{style}]silent {after_ms:.0f} ms[/] after the cable was pulled; 500 ms allowed")
     return doses
-
-
-def draw(doses: list[Evidence], out: Path, screen: Console) -> None:
-    """Draw each program, and the pulled cable from its trace."""
-    from neurostim.cli.demo_figures import cable_picture
-    from neurostim.cli.plot import draw as draw_program
-
-    screen.print("drawing")
-    plots = out / "plots"
-    for one in doses:
-        if one.scene.cable is None:
-            draw_program(one.scene.program, plots / f"{one.scene.preset}.png")
-        else:
-            cable_picture(one, plots / "cable-pulled.png")
 
 
 def write_result(doses: list[Evidence], out: Path, link: str, when: str, took_s: float) -> dict[str, Any]:

@@ -29,15 +29,10 @@ class SimulatedDevice:
         Options of ``neurostim-sim``, without ``--control`` and ``--json``.
     log : Path
         Where its messages go.
-
-    Attributes
-    ----------
-    url : str
-        What a host opens.
     """
 
     def __init__(self, arguments: list[str], log: Path) -> None:
-        self.url = ""
+        self._url = ""
         self._log = log
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         command = [sys.executable, "-m", "neurostim", "sim", *arguments, "--control", "--json"]
@@ -55,11 +50,19 @@ class SimulatedDevice:
         self._output: IO[bytes] = self._process.stdout
         self._reader = threading.Thread(target=self._listen, name="simulated device", daemon=True)
         self._reader.start()
-        try:
-            self.url = str(self._answer(START_SECONDS, "start").get("url", ""))
-        except BaseException:
-            self.close()
-            raise
+
+    @property
+    def url(self) -> str:
+        """What a host opens; waits until the device is ready.
+
+        Raises
+        ------
+        TransportError
+            Where it ends instead.
+        """
+        if not self._url:
+            self._url = str(self._answer(START_SECONDS, "start")["url"])
+        return self._url
 
     @property
     def pid(self) -> int:
@@ -79,6 +82,7 @@ class SimulatedDevice:
         TransportError
             Where the process has ended or refuses the order.
         """
+        assert self.url
         try:
             self._orders.write(text.encode() + b"\n")
             self._orders.flush()

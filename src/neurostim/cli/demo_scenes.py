@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from neurostim.cli import run
+from neurostim.cli.impedance import table_of
 from neurostim.core.errors import NeurostimError, TransportError
 from neurostim.core.hardware import Impedances
 from neurostim.core.program import Program
@@ -107,7 +108,7 @@ def deliver(
         Where anything fails.
     """
     with connect(url) as stimulator, _session(stimulator, program, journal) as session:
-        acknowledged = _prepare(session, screen)
+        acknowledged = _prepare(session, stimulator, screen)
         ended = run.deliver(session, stimulator, seconds, screen, pace_s=PACE_S)
         if ended.interrupted:
             raise Interrupted
@@ -129,7 +130,7 @@ def pull_cable(
     """
     clock = SystemClock()
     with connect(url) as stimulator, _session(stimulator, program, journal) as session:
-        acknowledged = _prepare(session, screen)
+        acknowledged = _prepare(session, stimulator, screen)
         steady_ns = max(area.ramp.up_ns for area in program.areas) + round(STEADY_SECONDS * 1e9)
         with run.stopping_on_signals(stimulator) as asked, run.LiveLine(screen, clock, PACE_S) as line:
             started = session.start()
@@ -176,9 +177,17 @@ def _session(stimulator: Stimulator, program: Program, journal: Path) -> Abstrac
     return Session(stimulator, program, [lead(name) for name in program.leads], journal)
 
 
-def _prepare(session: Session, screen: Console) -> dict[str, str]:
+def _prepare(session: Session, stimulator: Stimulator, screen: Console) -> dict[str, str]:
     """Measure, judge, approve and load; the reason of each warning."""
-    run.show_impedances(session.measure(), screen)
+    status = stimulator.status().result()
+    is_first = status.dose_count == 0
+    if is_first:
+        run.show_device(stimulator, status, screen)
+    measured = session.measure()
+    if is_first:
+        screen.print(table_of(measured.contacts.values()))
+    else:
+        run.show_impedances(measured, screen)
     verdict = session.check()
     run.show_findings(verdict, screen)
     for one in tightest(verdict):
@@ -187,7 +196,8 @@ def _prepare(session: Session, screen: Console) -> dict[str, str]:
         screen.print(f"limit {one.limit_text}, {margin} % left", markup=False)
     reasons = dict.fromkeys(verdict.to_acknowledge, REASON)
     if reasons:
-        screen.print(f"  acknowledged {len(reasons)} warnings, reason on record: {REASON}", style="dim")
+        codes = ", ".join(reasons)
+        screen.print(f"  acknowledged {codes}; reason on record: {REASON}", style="dim", markup=False)
     session.approve(reasons)
     session.load()
     screen.print("[green]loaded[/], digest verified by the device")

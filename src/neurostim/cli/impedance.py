@@ -10,6 +10,10 @@ import typer
 from neurostim.cli import console, exits, paths
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.table import Table
+
     from neurostim.core.hardware import ContactImpedance
 
 app = typer.Typer()
@@ -45,17 +49,22 @@ def impedance(
     if as_json:
         console.emit_json({"contacts": [_document(one) for one in readings]})
     else:
-        from rich.table import Table
-
-        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        for heading in ("Contact", "Series", "Late", "Status"):
-            table.add_column(heading, justify="left" if heading == "Status" else "right")
-        for one in readings:
-            status = f"[{_STYLES[one.status]}]{one.status}[/]"
-            table.add_row(str(one.contact), f"{one.series_ohm} Ohm", f"{one.late_ohm} Ohm", status)
-        console.out().print(table)
+        console.out().print(table_of(readings))
     whole = all(one.status == "ok" for one in readings)
     raise typer.Exit(exits.OK if whole else exits.FAILED)
+
+
+def table_of(readings: Iterable[ContactImpedance]) -> Table:
+    """What was measured, a row a contact."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("Contact", "Series", "Late", "Status"):
+        table.add_column(heading, justify="left" if heading == "Status" else "right")
+    for one in readings:
+        status = f"[{_STYLES[one.status]}]{one.status}[/]"
+        table.add_row(str(one.contact), f"{one.series_ohm} Ohm", f"{one.late_ohm} Ohm", status)
+    return table
 
 
 def _document(one: ContactImpedance) -> dict[str, int | str]:

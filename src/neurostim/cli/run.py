@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from neurostim.core.hardware import Impedances
     from neurostim.device import Clock, DeviceStatus, Stimulator
-    from neurostim.safety.gate import Verdict
+    from neurostim.safety.gate import Finding, Verdict
     from neurostim.session import LiveDose, Reconciliation, Session
 
 app = typer.Typer()
@@ -372,14 +372,18 @@ def show_impedances(impedances: Impedances, screen: Console) -> None:
 
 
 def show_findings(verdict: Verdict, screen: Console) -> None:
-    """Show what does not simply pass."""
+    """Show what does not simply pass; what one rule says alike of several places, once."""
     passed = sum(1 for one in verdict.findings if one.severity.word not in _SEVERITY_STYLES)
     screen.print(f"{passed} rules pass, {len(verdict.warnings)} warn, {len(verdict.refused)} refuse")
+    alike: dict[tuple[object, ...], list[Finding]] = {}
     for one in verdict.findings:
-        style = _SEVERITY_STYLES.get(one.severity.word)
-        if style:
-            screen.print(f"  [{style}]{one.severity.word:<6}[/] {one.code}  ", end="")
-            screen.print(one.message, markup=False)
+        if one.severity.word in _SEVERITY_STYLES:
+            alike.setdefault((one.severity, one.code, one.value, one.detail), []).append(one)
+    for first, *others in alike.values():
+        style = _SEVERITY_STYLES[first.severity.word]
+        also = f"; also at {', '.join(one.place for one in others)}" if others else ""
+        screen.print(f"  [{style}]{first.severity.word:<6}[/] {first.code}  ", end="")
+        screen.print(first.message + also, markup=False)
 
 
 def show_reconciliation(found: Reconciliation, screen: Console) -> None:
