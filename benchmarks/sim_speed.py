@@ -40,7 +40,7 @@ def main() -> None:
     """Print each figure with what it is compared to."""
     run(TONIC, 1, record=True)
     day, slow = run(TONIC, DAY_S), run(TONIC, DAY_S // 24, closed_form=False) * 24
-    print(f"24 h of tonic with dose   {day:9.4f} s   goal < 2 s; alone {slow:.2f} s, {slow / day:.0f} x")
+    print(f"24 h of tonic with dose  {day:9.4f} s   goal < 2 s; alone {slow:.2f} s, {slow / day:.0f} x")
     trace = run(HF10, TRACE_S, record=True)
     print(
         f"{TRACE_S} s of HF10 with trace   {trace:9.4f} s   goal >= 20 x real time; {TRACE_S / trace:.0f} x"
