@@ -363,7 +363,8 @@ def _use_token(device: DeviceCore, value: int, kind: ArmKind, expected: int) -> 
         raise Refusal(ErrorCode.NOT_SUPERVISED)
     token = device.token
     if token is None or token.value != value:
-        expired = value == device.last_token
+        age_ns = device.now_ns - device.last_token_ns
+        expired = value == device.last_token and age_ns > m.ARM_TOKEN_VALID_US * US
         raise Refusal(ErrorCode.TOKEN_EXPIRED if expired else ErrorCode.TOKEN_INVALID)
     device.token = None
     device.last_token = 0
@@ -449,7 +450,8 @@ def _clear(device: DeviceCore, request: m.Clear, _session: Session | None) -> Re
     if (request.stop_cause, request.fault) != (memory.cause, memory.fault):
         raise Refusal(ErrorCode.CLEAR_MISMATCH)
     flat = memory.fault == FaultCode.BATTERY and device.battery < LEAST_BATTERY
-    if flat or (memory.fault == FaultCode.SENSOR and not device.sensor_works):
+    out = memory.fault == FaultCode.LEAD_UNPLUGGED and bool(device.unplugged)
+    if flat or out or (memory.fault == FaultCode.SENSOR and not device.sensor_works):
         raise Refusal(ErrorCode.CAUSE_PRESENT)
     memory.note(device.now_us, EventCode.CLEARED, value=memory.cause)
     memory.latched, memory.fault = False, int(FaultCode.NONE)

@@ -5,11 +5,12 @@ This module is the device's clock, states, supervision and faults; what each com
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from neurostim.core.errors import ProtocolError
+from neurostim.core.errors import ConfigError, ProtocolError
 from neurostim.electrode.lead import Lead
 from neurostim.electrode.library import lead
 from neurostim.wire import messages as m
@@ -97,6 +98,8 @@ class DeviceCore:
         self.tick_ns = profile.capabilities.grid.tick_ns
         self.tissue = tissue_of(profile.capabilities.ports, leads or (lead(profile.lead),), series_ohm)
         self.dice = Dice(seed)
+        self._seed = seed
+        self._tokens = 0
         self.battery = BATTERY_FULL
         self._drained = 0
         self._medium: Medium = medium if medium is not None else MemoryMedium()
@@ -133,8 +136,13 @@ class DeviceCore:
             self._true_ns = max(self._true_ns, at_ns)
             self._serve()
         self._true_ns = max(self._true_ns, to_ns)
-        if not self._dead:
+        if self._dead:
+            return
+        try:
             self._run_output()
+            self._make_log_durable()
+        except PowerCut:
+            self._power_fails()
 
     def take_output(self) -> bytes:
         """Bytes to put on the line since the last call."""
@@ -152,9 +160,15 @@ class DeviceCore:
         Raises
         ------
         ConfigError
-            For an unknown name.
+            For an unknown name, or a contact this device does not have.
         """
         what, contact = parse_name(name)
+        if contact and contact not in self.tissue.contacts:
+            raise ConfigError(
+                f"there is no contact {contact} for the fault {name!r}",
+                allowed=", ".join(map(str, sorted(self.tissue.contacts))),
+                code="fault-contact",
+            )
         heapq.heappush(self._faults, Fault(max(at_ns, self._true_ns), what, contact))
 
     def close(self) -> None:
@@ -193,7 +207,7 @@ class DeviceCore:
         self._decoder = FrameDecoder()
         self.sessions = SessionTable()
         self.token: Token | None = None
-        self.last_token = 0
+        self.last_token = self.last_token_ns = 0
         self.delivery: Delivery | None = None
         self.measurement: Measurement | None = None
         self.measured: tuple[int, tuple[m.ContactReading, ...]] = (0, ())
@@ -216,6 +230,10 @@ class DeviceCore:
                 dose.running, dose.cause = False, int(StopCause.POWER_LOST)
                 if not memory.latched:
                     memory.latched, memory.cause = True, int(StopCause.POWER_LOST)
+        if memory.damaged:
+            # Counters, slots and latch are lost: a person has to know before anything starts.
+            memory.latched, memory.cause, memory.fault = True, int(StopCause.FAULT), int(FaultCode.MEMORY)
+            memory.note(0, EventCode.FAULT, value=memory.fault)
         self.state = DeviceState.IDLE
         if memory.latched:
             self.state = DeviceState.FAULT if memory.fault else DeviceState.STOPPED
@@ -265,7 +283,13 @@ class DeviceCore:
             reply = self._judge(item, request, session)
         except Refusal as refusal:
             reply = self.error(refusal, item.type)
+        self._make_log_durable()
         self._send_reply(session, item.command_id, reply)
+
+    def _make_log_durable(self) -> None:
+        """A record whose number was told must not be lost: its number would be given again."""
+        if self.memory.unsaved:
+            self.memory.save()
 
     def _judge(self, frame: Frame, request: Request, session: Session | None) -> Reply:
         """The order of checks of the specification, section 3."""
@@ -284,7 +308,7 @@ class DeviceCore:
             if kept is not None:
                 return kept
         if frame.sequence <= session.sequence:
-            raise Refusal(ErrorCode.SEQUENCE_STALE, session.sequence)
+            raise Refusal(ErrorCode.SEQUENCE_STALE)
         session.sequence = frame.sequence
         try:
             if request.NEEDS is Need.CONTROL and session.role is not Role.CONTROL:
@@ -442,6 +466,8 @@ class DeviceCore:
 
     def _end_measurement(self, dose: int) -> None:
         assert self.measurement is not None
+        at_ns = self.now_ns - self._dose_ns
+        self.measurement.break_off(at_ns, self.tissue, self.profile, self.memory.contacts)
         readings = tuple(self.measurement.readings)
         self.measured = (dose, readings)
         self.tell(m.ImpedanceResult(dose, self.measurement.complete, readings))
@@ -463,9 +489,11 @@ class DeviceCore:
 
     def give_token(self, kind: ArmKind, slot: int) -> int:
         """A one-time token, not 0 and not to be guessed from earlier ones."""
-        value = self.dice.below((1 << 64) - 1) + 1
+        self._tokens += 1
+        what = f"{self._seed}:{self.memory.boot_count}:{self._tokens}".encode()
+        value = int.from_bytes(hashlib.sha256(what).digest()[:8], "little") or 1
         self.token = Token(value, kind, slot, self.now_ns)
-        self.last_token = value
+        self.last_token, self.last_token_ns = value, self.now_ns
         return value
 
     def begin_dose(self, kind: ArmKind, slot: int, image_hex: str) -> tuple[DoseRecord, int]:
@@ -543,7 +571,7 @@ class DeviceCore:
         if self.state in ON and self._hung_since is None:
             due.append(self._telemetry_ns + m.TELEMETRY_INTERVAL_US * US)
             due.append(self._save_ns + SAVE_NS)
-        if self.measurement is not None:
+        if self.measurement is not None and self._hung_since is None:
             due.append(self._dose_ns + self.measurement.next_ns)
         if self.delivery is not None:
             running = self.delivery.record.running
@@ -570,6 +598,7 @@ class DeviceCore:
                     self.close_session(session)
             if self.token is not None and self.now_ns - self.token.given_ns > m.ARM_TOKEN_VALID_US * US:
                 self.drop_token()
+            self._make_log_durable()
         except PowerCut:
             self._power_fails()
 

@@ -58,6 +58,19 @@ class Measurement:
             status = ContactStatus.SHORT if series < profile.short_ohm else ContactStatus.OK
         self.readings.append(ContactReading(contact, status, series, late, flowing, PULSES))
 
+    def break_off(self, at_ns: int, tissue: Tissue, profile: Profile, counters: dict[int, list[int]]) -> None:
+        """Count the pulses given to the contact under way when the measurement ended early, at ``at_ns``."""
+        if self.complete:
+            return
+        begun = at_ns - len(self.readings) * PULSES * SPACING_NS
+        given = min(max(begun // SPACING_NS + 1, 0), PULSES)
+        contact = self.contacts[len(self.readings)]
+        allowed = _read(contact, CURRENT_NA, tissue, profile)[1]
+        first = min(given, PULSES // 2)
+        _count(contact, min(CURRENT_NA, allowed), first, tissue, counters)
+        again = min(CURRENT_NA if allowed >= CURRENT_NA else RETRY_NA, allowed)
+        _count(contact, again, given - first, tissue, counters)
+
 
 def contacts_of_mask(mask: int) -> list[int]:
     """Contacts a mask names: bit n - 1 contact n, bit 32 the return pad."""

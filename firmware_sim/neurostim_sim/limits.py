@@ -26,11 +26,12 @@ class Breach:
 
 
 def range_fits(image: ProgramImage, ranges: Sequence[RangeOfArea]) -> bool:
-    """Whether each area has its range, in order, of whole steps, with the image's amplitude on one."""
+    """Whether each area has its range, in order, of whole device steps, the image's amplitude on one."""
     if [one.area for one in ranges] != list(range(len(image.areas))):
         return False
     return all(
         one.min_na <= one.max_na
+        and one.step_na % image.grid.step_na == 0
         and (one.max_na - one.min_na) % one.step_na == 0
         and one.min_na <= area.amplitude_na <= one.max_na
         and (area.amplitude_na - one.min_na) % one.step_na == 0
@@ -93,7 +94,8 @@ def _currents(area: ImageArea, one: RangeOfArea, plan: AreaPlan, profile: Profil
     tick = able.grid.tick_ns
     longest = area.width_ticks * tick * (2 if area.recharge is Recharge.TRIPHASIC else 1)
     found: dict[str, Breach] = {}
-    for amplitude in range(one.min_na, one.max_na + 1, one.step_na):
+    # From the top, where a breach is likeliest: one is enough, and a refusal must not take long.
+    for amplitude in reversed(range(one.min_na, one.max_na + 1, one.step_na)):
         currents = share_out(amplitude, 1, 1, area.shares, q_na)
         largest = max(map(abs, currents))
         if sum(currents) != 0:
@@ -104,4 +106,6 @@ def _currents(area: ImageArea, one: RangeOfArea, plan: AreaPlan, profile: Profil
             found["contact"] = Breach("the current of a contact is too high", able.max_contact_na)
         if largest * longest > profile.max_phase_ac:
             found["charge"] = Breach("the charge of a phase is too high", profile.max_phase_ac // 10**9)
+        if found:
+            break
     return list(found.values())

@@ -99,12 +99,14 @@ class Memory:
     doses: list[DoseRecord] = field(default_factory=list)
     log: list[list[int]] = field(default_factory=list)
     log_next: int = 1
+    unsaved: bool = False
+    damaged: bool = False
 
     @classmethod
     def load(cls, store: Store, slots: int) -> Memory:
         """What the store holds; a fresh memory where it is empty."""
         document = store.load()
-        memory = cls(store)
+        memory = cls(store, damaged=store.damaged)
         kept = document.get("slots", [])
         memory.slots = [Slot.from_document(kept[i]) if i < len(kept) else Slot() for i in range(slots)]
         if document:
@@ -117,6 +119,7 @@ class Memory:
 
     def save(self) -> None:
         """Make everything durable, in one step."""
+        self.unsaved = False
         self.store.save(
             {
                 "boot_count": self.boot_count,
@@ -138,6 +141,7 @@ class Memory:
         self.log.append([self.log_next, self.boot_count, clock_us, int(code), dose, place, value])
         self.log_next += 1
         del self.log[:-LOG_RECORDS]
+        self.unsaved = True
 
     def records(self, first: int, count: int) -> tuple[EventRecord, ...]:
         """Log records from an index on."""

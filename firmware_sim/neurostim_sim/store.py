@@ -91,14 +91,17 @@ class Store:
         self._medium = medium
         self._sequence = 0
         self._bank = 1
+        self.damaged = False
 
     def load(self) -> dict[str, Any]:
-        """The newest whole document; empty on a fresh medium."""
+        """The newest whole document; empty on a fresh medium, and on a `damaged` one, which holds none."""
         newest: dict[str, Any] = {}
+        written = False
         for bank in (0, 1):
             head = self._medium.read(bank * BANK_BYTES, _HEADER.size)
             if len(head) < _HEADER.size:
                 continue
+            written |= any(head)
             magic, sequence, length, checksum = _HEADER.unpack(head)
             if magic != _MAGIC or length > BANK_BYTES - _HEADER.size or sequence <= self._sequence:
                 continue
@@ -106,6 +109,7 @@ class Store:
             if len(body) != length or zlib.crc32(struct.pack("<QI", sequence, length) + body) != checksum:
                 continue
             newest, self._sequence, self._bank = json.loads(body), sequence, bank
+        self.damaged = written and not newest
         return newest
 
     def save(self, document: dict[str, Any]) -> None:

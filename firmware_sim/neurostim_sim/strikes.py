@@ -74,3 +74,8 @@ def _plug(device: DeviceCore, *, plugged: bool) -> None:
                 device.tissue.contacts[number].plugged = False
                 held.append(number)
     device.memory.note(device.now_us, EventCode.LEAD_CHANGED, device.dose_number, 1, int(plugged))
+    if not plugged and device.delivery is not None and device.output_on:
+        lost = [number for number in device.delivery.engine.contacts if number in held]
+        if lost:
+            # At once, not after three pulses: at 1 Hz a lead could be back before, and would jolt.
+            device.fault(FaultCode.LEAD_UNPLUGGED, contact=lost[0])
