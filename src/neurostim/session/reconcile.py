@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from neurostim.core.image import ProgramImage
+from neurostim.core.program import Recharge
 from neurostim.core.schedule import Schedule
 from neurostim.device import DoseRecord, LifeCounters
 from neurostim.wire.messages import StopCause
@@ -182,4 +183,6 @@ def _area(delivered: Delivered, index: int, level_na: int, duration_ns: int) -> 
     areas[index] = replace(areas[index], amplitude_na=level_na)
     schedule = Schedule.from_image(replace(delivered.image, areas=tuple(areas)))
     area = schedule.dose(duration_ns).areas[index]
-    return area.pulses, area.stimulation_ac
+    # The device counts every cathodic phase: of a triphasic pulse the anodes pass theirs in the middle one.
+    sides = 2 if areas[index].recharge is Recharge.TRIPHASIC else 1
+    return area.pulses, area.stimulation_ac * sides

@@ -392,7 +392,8 @@ class AreaDose(Record):
     pulses : int
         Pulses with current [pulses].
     stim_nc : int
-        Charge of the stimulation phases, cathodes only, whole part [nC].
+        Cathodic charge of the stimulation phases, all contacts (triphasic: anodes in the middle phase too),
+        whole part [nC].
     stim_ac : int
         Remainder [aC].
     """
