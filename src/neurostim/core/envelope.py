@@ -17,6 +17,7 @@ from neurostim.core.kernel_envelope import (
     edge_units,
     inside_columns,
     locate_edges,
+    lone_edge_units,
     walk_units,
 )
 from neurostim.core.placement import Placer, chunks, unit_bound
@@ -50,10 +51,12 @@ class Enveloper:
             for timing in self._timings
         ]
         rows, columns = self._tables.currents.shape
+        self._bottom = np.zeros((rows, columns), dtype=np.int32)
+        self._top = np.zeros((rows, columns), dtype=np.int32)
         self._least = np.zeros((2 * rows, columns), dtype=np.int32)
         self._most = np.zeros((2 * rows, columns), dtype=np.int32)
         self._driven = np.zeros((rows, columns), dtype=np.int64)
-        build_trees(self._tables, self._least, self._most, self._driven)
+        build_trees(self._tables, self._bottom, self._top, self._least, self._most, self._driven)
 
     def envelope(self, start_ns: int, duration_ns: int, columns: int) -> Int32:
         """Least and greatest current [nA] in each column: int32[contacts, columns, 2]."""
@@ -108,6 +111,8 @@ class Enveloper:
                 first, last = (int(i) for i in np.searchsorted(placed.nominal[index, :count], (begin, end)))
                 walk_units(
                     self._tables,
+                    self._bottom,
+                    self._top,
                     index,
                     last - first,
                     placed.onset[index, first:last],
@@ -126,13 +131,18 @@ class Enveloper:
         run = np.empty_like(onset)
         found = np.zeros(len(self._timings), dtype=np.int64)
         scratch, occupied = self._placer.scratch(near)
-        places = np.empty((len(self._timings), len(edges), 6), dtype=np.int64)
-        locate_edges(self._tables, self._margins, edges, places)
-        fits = edge_units(
+        places = np.empty((len(self._timings), 2, len(edges), 3), dtype=np.int64)
+        floors = edges // self._tables.tick_ns
+        ceilings = floors + (edges % self._tables.tick_ns > 0)
+        locate_edges(self._tables, self._margins, floors, ceilings, places)
+        if len(self._timings) == 1:
+            found[0] = lone_edge_units(self._tables, places[0], onset[0], run[0])
+        elif not edge_units(
             self._tables,
             self._margins,
             places,
-            edges,
+            floors,
+            ceilings,
             scratch.onset,
             scratch.unit,
             scratch.run,
@@ -142,12 +152,13 @@ class Enveloper:
             onset,
             run,
             found,
-        )
-        if not fits:
+        ):
             raise AssertionError("more units near the edges of columns than their bound")
         for index, rows in enumerate(self._rows):
             walk_units(
                 self._tables,
+                self._bottom,
+                self._top,
                 index,
                 found[index],
                 onset[index],
@@ -164,7 +175,7 @@ class Enveloper:
                 self._most,
                 self._driven,
                 index,
-                places,
+                places[index],
                 rows,
                 floor,
                 ceiling,

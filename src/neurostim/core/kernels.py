@@ -197,18 +197,6 @@ def fill_units(
 
 
 @njit(cache=True, nogil=True)
-def locate(tables: Any, index: Any, ticks: Any) -> Any:
-    """Window, unit and kind of window of the first unit that fits at or after ``ticks``.
-
-    The unit is the number that fit where the window holds none any more.
-    """
-    area, tick_ns = tables.area[index], tables.tick_ns
-    number = min(first_window(area, max(ticks, np.int64(0)), tick_ns), area[WINDOWS] - 1)
-    start, _, kind = window_of(area, number, tick_ns)
-    return number, min(units_before(area, ticks - start), tables.fitting[index, kind]), kind
-
-
-@njit(cache=True, nogil=True)
 def first_move(tables: Any, index: Any, at: Any, begins: Any, ends: Any, count: Any, pointer: Any) -> Any:
     """Where a unit that starts at ``at`` must move for the first occupancy it meets; ``at`` if for none."""
     area, guard = tables.area[index], tables.guard
