@@ -14,6 +14,7 @@ import neurostim
 from neurostim.cli import exits
 from neurostim.device.native import NativeStimulator
 from neurostim.wire.messages import DeviceState, Role, StopCause
+from support.cli_document import undocumented
 from support.cli_processes import Host, ended, simulated
 
 REASON = "SAF-FARADAIC-DC=simulated bench load, nobody connected"
@@ -54,6 +55,7 @@ def test_a_run_ends_reconciled_and_its_trace_conforms(tmp_path, tcp):
     found = document["reconciliation"]
     assert found["agrees"]
     assert {one["what"] for one in found["comparisons"]} >= {"dose number", "area 0: pulses"}
+    assert undocumented("neurostim run", document) == set()
     assert document["verdict"]["to_acknowledge"] == ["SAF-FARADAIC-DC"]
     assert Path(document["journal"]).parent == tmp_path / "journal"
     assert "Not a cleared medical device" in progress

@@ -17,6 +17,7 @@ from neurostim.cli import demo, exits
 from neurostim.cli.console import RESEARCH_NOTICE
 from neurostim.cli.demo_device import SimulatedDevice, port_options
 from neurostim.core.errors import ConfigError, TransportError
+from support.cli_document import undocumented
 from support.cli_processes import Host, ended
 
 VOID = {"meta", "br", "path", "rect", "link"}
@@ -51,6 +52,12 @@ def test_everything_agrees_and_the_simulated_device_has_ended(performed):
         assert one["pulses"] > 100
     assert document["doses"][2]["residue_ac"] == 0  # active recharge is exact
     assert has_ended(performed.progress)
+
+
+def test_the_document_has_the_names_of_the_reference(performed):
+    doses = performed.document["doses"]
+    assert undocumented("neurostim demo", performed.document) == set()
+    assert undocumented("neurostim demo", {**doses[-1], **doses[-1]["cable"]}) == set()
 
 
 def test_every_warning_was_acknowledged_with_a_reason_that_names_the_simulation(performed):

@@ -127,7 +127,7 @@ def _program(evidence: Evidence) -> str:
     if (evidence.table.kind == PASSIVE).any():
         shorted = '<span class="key band"></span>shorted'
     return (
-        f'<article class="card"><h2>{escape(scene.program.name)}</h2>'
+        f'<article class="card"><h2>{escape(scene.program.name.partition(",")[0])}</h2>'
         f'<p class="soft">{escape(waveform(scene.program))}</p>{_state(evidence)}'
         '<p class="label">Whole dose, phase by phase; dashed: as commanded</p>'
         f"{dose_chart(evidence)}"
