@@ -91,6 +91,18 @@ def error_document(error: NeurostimError) -> dict[str, Any]:
     return document
 
 
+def usage_document(message: str) -> dict[str, Any]:
+    """Words of the command that are off, as data, for ``--json``."""
+    return {
+        "error": "usage",
+        "kind": "UsageError",
+        "message": message,
+        "allowed": "",
+        "remedy": "The command with --help lists its words.",
+        "exit_code": exits.USAGE,
+    }
+
+
 def report_error(error: NeurostimError, *, as_json: bool) -> int:
     """Show an error (as JSON on standard output where asked) and return its exit code."""
     if as_json:

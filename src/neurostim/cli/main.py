@@ -16,6 +16,9 @@ from neurostim.core.errors import NeurostimError
 _GROUPS = ("program",)
 _COMMANDS = ("demo", "run", "impedance", "devices", "conform", "limits", "doctor", "sim")
 
+# The kind of error typer raises for words it does not know; it has no public name of its own.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -50,12 +53,17 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; exit codes are those of `neurostim.cli.exits`."""
+    as_json = "--json" in sys.argv
     try:
-        build()()
+        # Left to itself typer writes usage errors for people and ends the process.
+        sys.exit(build()(standalone_mode=not as_json))
     except NeurostimError as error:
-        sys.exit(console.report_error(error, as_json="--json" in sys.argv))
+        sys.exit(console.report_error(error, as_json=as_json))
     except BrokenPipeError:
         console.close_output_quietly()
         sys.exit(exits.OK)
     except KeyboardInterrupt:
         sys.exit(exits.INTERRUPTED)
+    except _USAGE_ERROR as error:
+        console.emit_json(console.usage_document(str(error)))
+        sys.exit(exits.USAGE)

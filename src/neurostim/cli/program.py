@@ -170,6 +170,7 @@ def compile_(
     as_json: AsJson = False,
 ) -> None:
     """Write the exact event table of a program, whatever the format allows; judging is `check` and `run`."""
+    from neurostim.cli.program_size import ANNOUNCED_ROWS, check_size
     from neurostim.cli.program_text import adjustments
     from neurostim.core import bounds
     from neurostim.core.compile import compile_program
@@ -193,10 +194,12 @@ def compile_(
     grid = Grid.of(read["--tick"], read["--step"], read["--guard"], read["--recovery-min"])
     schedule = compile_program(program, grid, _contact_index(program))
     digest = image_digest(encode_image(schedule.image)).hex()
+    start_ns, length_ns = read["--from"], read.get("--for")
+    expected = check_size(schedule, out, start_ns, length_ns)
+    if expected > ANNOUNCED_ROWS:
+        console.err().print(f"about {expected} rows to write; Ctrl-C leaves nothing behind", style="dim")
     with writing(out):
-        rows = write_events(
-            schedule, out, start_ns=read["--from"], duration_ns=read.get("--for"), image_sha256=digest
-        )
+        rows = write_events(schedule, out, start_ns=start_ns, duration_ns=length_ns, image_sha256=digest)
     changes = adjustments(schedule)
     if as_json:
         report = {"program": program.name, "out": str(out), "rows": rows, "image_sha256": digest}

@@ -65,7 +65,7 @@ def write_events(
             raise ConfigError(
                 "the program runs until stopped, so its table needs a length",
                 allowed="a duration in ns",
-                remedy="Say for how long to expand it.",
+                remedy="Say for how long to expand it (on the command line: --for).",
                 code="endless",
             )
         end_ns = max(start_ns, schedule.silence_ns)
@@ -73,7 +73,8 @@ def write_events(
         end_ns = start_ns + duration_ns
     labels = [schedule.labels.get(contact, "") for contact in range(256)]
     blocks = schedule.events(start_ns, duration_ns, reuse=place.suffix == ".csv")
-    part = place.with_name(place.name + ".part")
+    side = place.with_suffix(".json")
+    part, side_part = (one.with_name(one.name + ".part") for one in (place, side))
     try:
         with part.open("wb") as file:
             rows = (
@@ -81,14 +82,16 @@ def write_events(
                 if place.suffix == ".csv"
                 else _write_npz(file, blocks, labels)
             )
+        sidecar = _sidecar(schedule, rows, start_ns, end_ns)
+        if image_sha256 is not None:
+            sidecar["image_sha256"] = image_sha256
+        side_part.write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
+        # Both are whole before either takes its name: on a full disk no new table meets an old sidecar.
+        os.replace(side_part, side)
         os.replace(part, place)
     finally:
         part.unlink(missing_ok=True)
-    sidecar = _sidecar(schedule, rows, start_ns, end_ns)
-    if image_sha256 is not None:
-        sidecar["image_sha256"] = image_sha256
-    text = json.dumps(sidecar, indent=2) + "\n"
-    place.with_suffix(".json").write_text(text, encoding="utf-8")
+        side_part.unlink(missing_ok=True)
     return rows
 
 
