@@ -259,6 +259,12 @@ class HostCore:
             self.counters.content_refused += 1
             return
         self.counters.frames_heard += 1
+        if frame.session not in (0, self.session) and not self._stops.awaits(frame.command_id):
+            # Another host on the line, or an earlier session of ours: its ids are like ours, and mean others.
+            self.counters.replies_foreign += 1
+            if isinstance(message, Reply):
+                self._doubts.hear_late(frame.session, frame.command_id, message)
+            return
         self._heard_ns = self._now_ns
         if self.state is LinkState.SILENT:
             self.state = LinkState.OPEN
