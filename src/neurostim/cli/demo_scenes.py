@@ -127,6 +127,13 @@ def pull_cable(
     """Deliver a program, pull the cable in the middle, plug it in again, and see that nothing resumes.
 
     ``order`` gives the simulated device an order, and answers with its time.
+
+    Raises
+    ------
+    Interrupted
+        Where the person asked for the end; the dose is reconciled first.
+    NeurostimError
+        Where anything fails.
     """
     clock = SystemClock()
     with connect(url) as stimulator, _session(stimulator, program, journal) as session:
@@ -161,6 +168,8 @@ def pull_cable(
         resumed = status.output_on or _pulses(stimulator, started.dose_number) != before
         refused = _start_refused(session, stimulator)
         run.show_reconciliation(found, screen)
+        if asked.soft:
+            raise Interrupted
         cable = Cable(int(pulled["at_ns"]), int(plugged["at_ns"]), tuple(states), resumed, refused)
         words = "[bold red]output resumed[/]" if resumed else "[green]nothing resumed[/]"
         screen.print(f"  {words}: {WATCH_AFTER_SECONDS:g} s later the device is {states[1]}")
