@@ -179,8 +179,9 @@ def test_control_c_in_a_delivery_ramps_down_and_ends_everything(tmp_path):
     assert not (out / "summary.html").exists()
 
 
-def test_control_c_before_a_delivery_ends_the_simulated_device_too(tmp_path):
-    with Host("demo", "--out", tmp_path / "out") as host:
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["text", "json"])
+def test_control_c_before_a_delivery_ends_the_simulated_device_too(tmp_path, more):
+    with Host("demo", "--out", tmp_path / "out", *more) as host:
         host.until("simulated device, process")
         host.signal(signal.SIGINT)
         code, _ = host.end()

@@ -265,7 +265,7 @@ def _pulses(stimulator: Stimulator, number: int) -> int:
 
 
 def _start_refused(session: Session, stimulator: Stimulator) -> str:
-    """Ask for another start, which must be refused: by the host's session, and by the device itself."""
+    """Ask for another start, which both the session and the link, which only reads now, must refuse."""
     words = []
     assert session.approved is not None
     for ask in (session.start, lambda: stimulator.arm(session.approved, 0).result()):
