@@ -37,6 +37,7 @@ _CODES: tuple[tuple[type[NeurostimError], int], ...] = (
     (DeviceFault, exits.DEVICE),
 )
 # Errors of a session that say more by their code than by their kind.
+_REFUSED_BY_DEVICE = "refused-"
 _WORDS = {"session-in-flight": exits.UNCERTAIN, "session-role": exits.DEVICE}
 
 
@@ -69,6 +70,8 @@ def emit_json(value: Any) -> None:
 def exit_code(error: NeurostimError) -> int:
     """The documented exit code of an error."""
     by_kind = next((code for kind, code in _CODES if isinstance(error, kind)), exits.FAILED)
+    if error.code.startswith(_REFUSED_BY_DEVICE):
+        by_kind = exits.DEVICE
     return _WORDS.get(error.code, by_kind)
 
 

@@ -30,6 +30,10 @@ _REMEDIES: Final = {
     ErrorCode.DOSE_COUNT_MISMATCH: "Read the device's doses and reconcile them before another start.",
     ErrorCode.OUTPUT_ON: "Stop first.",
     ErrorCode.CAUSE_PRESENT: "Remove the cause of the fault first.",
+    ErrorCode.BATTERY: "Charge or change the battery, then start deliberately.",
+    ErrorCode.DEVICE_LIMIT: "Change the program; what the device itself refuses cannot be acknowledged.",
+    ErrorCode.INTERNAL: "The device has switched its output off; have it looked at before it is used again.",
+    ErrorCode.NOT_SUPERVISED: "The device hears no living heartbeat; check the link, then start again.",
 }
 
 
