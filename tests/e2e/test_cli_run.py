@@ -76,7 +76,7 @@ def test_a_warning_without_a_reason_refuses_before_anything_is_loaded(tmp_path):
 
 
 def test_control_c_ramps_down_and_reconciles(tmp_path):
-    with simulated(tmp_path) as device, Host(*words(tmp_path, device.url, "--json", seconds="1 h")) as host:
+    with simulated(tmp_path) as device, Host(*words(tmp_path, device.url, "--json", seconds="2 h")) as host:
         host.until("delivering")
         host.signal(signal.SIGINT)
         host.until("soft stop: ramping down")
@@ -89,7 +89,7 @@ def test_control_c_ramps_down_and_reconciles(tmp_path):
 
 
 def test_a_second_control_c_is_an_emergency_stop(tmp_path):
-    with simulated(tmp_path) as device, Host(*words(tmp_path, device.url, "--json", seconds="1 h")) as host:
+    with simulated(tmp_path) as device, Host(*words(tmp_path, device.url, "--json", seconds="2 h")) as host:
         host.until("delivering")
         host.signal(signal.SIGINT)
         host.until("soft stop: ramping down")
@@ -104,7 +104,7 @@ def test_a_second_control_c_is_an_emergency_stop(tmp_path):
 
 def test_a_killed_host_leaves_silence_and_the_next_start_waits_until_it_is_settled(tmp_path):
     with simulated(tmp_path) as device:
-        with Host(*words(tmp_path, device.url, seconds="1 h")) as host:
+        with Host(*words(tmp_path, device.url, seconds="2 h")) as host:
             host.until("delivering")
             host.signal(signal.SIGKILL)
             assert host.end()[0] == -signal.SIGKILL
@@ -121,7 +121,7 @@ def test_a_killed_host_leaves_silence_and_the_next_start_waits_until_it_is_settl
 
 def test_a_cable_pulled_in_a_dose_is_uncertain_until_the_device_has_told(tmp_path):
     with simulated(tmp_path) as device:
-        with Host(*words(tmp_path, device.url, "--json", seconds="1 h")) as host:
+        with Host(*words(tmp_path, device.url, "--json", seconds="2 h")) as host:
             host.until("delivering")
             device.order("unplug")
             code, document = host.end()
@@ -138,7 +138,7 @@ def test_a_cable_pulled_in_a_dose_is_uncertain_until_the_device_has_told(tmp_pat
 def test_a_second_host_may_read_and_stop_and_nothing_else(tmp_path):
     with (
         simulated(tmp_path, tcp=True) as device,
-        Host(*words(tmp_path, device.url, "--json", seconds="1 h")) as host,
+        Host(*words(tmp_path, device.url, "--json", seconds="2 h")) as host,
     ):
         host.until("delivering")
         second = ["run", "tonic", "--device", device.url, "--for", "1 s", "--acknowledge", REASON, "--json"]
@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_stops_output_at_once(tmp_path):
         def limited() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
-        arguments = words(tmp_path, device.url, "--json", seconds="1 h")
+        arguments = words(tmp_path, device.url, "--json", seconds="2 h")
         code, document, progress = ended(*arguments, preexec_fn=limited)
         assert (code, document["error"]) == (exits.FAILED, "journal-write"), progress
         assert "delivering" in progress
