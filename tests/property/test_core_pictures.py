@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from neurostim.core.compile import compile_program
 from neurostim.core.errors import ConfigError
 from neurostim.core.image import Grid
-from neurostim.core.program import Program
+from neurostim.core.program import Cycle, Program, Pulse, Ramp, Recharge, Train
 from neurostim.core.schedule import Schedule
-from support.core_programs import HOUR, MS, US, grids, programs
+from support.core_programs import HOUR, MS, US, area, grids, microseconds, program, programs
 
 Span = tuple[int, int, int, int]
 
@@ -217,10 +217,29 @@ def test_any_partition_into_blocks_gives_identical_bytes(
     assert np.concatenate(parts, axis=1).tobytes() == whole.tobytes()
 
 
-def test_a_rendered_active_pulse_is_as_balanced_as_the_pulse() -> None:
-    from neurostim.core.program import Pulse, Recharge, Train
-    from support.core_programs import area, microseconds, program
+@pytest.mark.parametrize("cycle", [None, Cycle(100 * MS, 1_050_000), Cycle(110 * MS + 50 * US, 7 * US)])
+@pytest.mark.parametrize(
+    ("first", "samples"), [(0, 60_000), (250_050, 33_333), (250_001, 16_384), (999_981, 50_021)]
+)
+def test_long_stretches_of_even_pulses_are_those_of_the_rows(
+    cycle: Cycle | None, first: int, samples: int
+) -> None:
+    even = area(
+        pulse=Pulse(30 * US, Recharge.ACTIVE_SYMMETRIC, 20 * US),
+        train=Train(Fraction(10_000)),
+        ramp=Ramp(20 * MS, 10 * MS),
+        cycle=cycle,
+    )
+    schedule = compile_program(program(even), microseconds())
+    renderer = schedule.renderer(1_000_000, dtype="float32")
+    out = renderer.buffer(samples)
+    out[:] = np.nan
+    renderer.render(first, out)
+    want = slow_samples(schedule, first, samples, 1_000_000) / 1e6
+    np.testing.assert_allclose(out, want.astype(np.float32), rtol=1e-6)
 
+
+def test_a_rendered_active_pulse_is_as_balanced_as_the_pulse() -> None:
     odd = area(pulse=Pulse(30_500, Recharge.ACTIVE_SYMMETRIC, 20 * US), train=Train(Fraction(2401, 2)))
     grid = Grid.of(500, microseconds().step_na)
     samples = compile_program(program(odd), grid).render(23 * HOUR, 100_000, 1_000_000)
@@ -231,8 +250,6 @@ def test_a_rendered_active_pulse_is_as_balanced_as_the_pulse() -> None:
 
 
 def test_int16_samples_that_cannot_hold_the_current_are_refused() -> None:
-    from support.core_programs import area, program
-
     schedule = compile_program(program(area(amplitude=40_000_000)), Grid.of(1000, 1000))
     with pytest.raises(ConfigError, match="do not fit int16"):
         schedule.render(0, 10, 1_000_000)

@@ -133,6 +133,53 @@ def run_at(run_starts: Any, first: Any, count: Any, k: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def fill_run(
+    area: Any, t: Any, carry: Any, number: Any, row: Any, at: Any, count: Any,
+    onset: Any, latest: Any, unit: Any, run: Any,
+) -> Any:  # fmt: skip
+    """Write ``count`` units of one run from ``at`` on, the first nominal at ``t`` with remainder ``carry``.
+
+    Returns onset and remainder of the unit after them.
+    """
+    denominator = area[PERIOD_DEN]
+    period, rest = area[PERIOD_NUM] // denominator, area[PERIOD_NUM] % denominator
+    # Unsigned indices spare each store a test for negative ones; without a carry the stores become wide.
+    to = np.uint64(at)
+    if rest == 0:
+        for i in range(np.uint64(count)):
+            onset[to + i] = t + np.int64(i) * period
+            latest[to + i] = t + np.int64(i) * period
+            unit[to + i] = number + np.int64(i)
+            run[to + i] = row
+        return t + count * period, carry
+    for i in range(np.uint64(count)):
+        onset[to + i] = t
+        latest[to + i] = t
+        unit[to + i] = number + np.int64(i)
+        run[to + i] = row
+        carry += rest
+        late = np.int64(carry >= denominator)
+        carry -= late * denominator
+        t += period + late
+    return t, carry
+
+
+@njit(cache=True, nogil=True)
+def limit_moves(
+    area: Any, at: Any, count: Any, following: Any, end: Any, next_start: Any, onset: Any, latest: Any
+) -> None:
+    """Write the last onset to which rule 8 may move each of ``count`` units from ``at`` on.
+
+    ``following`` is the nominal onset after them, ``end`` the end of their window and ``next_start``
+    the start of the next window.
+    """
+    limit = min(end - area[UNIT_LEN], next_start - area[UNIT_OCCUPANCY])
+    for i in range(at, at + count):
+        after = onset[i + 1] if i + 1 < at + count else following
+        latest[i] = min(onset[i] + area[MAX_SHIFT], limit, after - area[UNIT_OCCUPANCY])
+
+
+@njit(cache=True, nogil=True)
 def fill_units(
     tables: Any, index: Any, low: Any, high: Any, moves: Any, onset: Any, latest: Any, unit: Any, run: Any
 ) -> Any:
@@ -144,8 +191,6 @@ def fill_units(
     """
     area, tick_ns = tables.area[index], tables.tick_ns
     low = max(low, np.int64(0))
-    period, denominator = area[PERIOD_NUM] // area[PERIOD_DEN], area[PERIOD_DEN]
-    rest = area[PERIOD_NUM] % area[PERIOD_DEN]
     number = first_window(area, low, tick_ns)
     base = nominal_before(area, number, tick_ns)
     written = np.int64(0)
@@ -157,9 +202,9 @@ def fill_units(
         if number + 1 < area[WINDOWS]:
             next_start = (area[DELAY_NS] + (number + 1) * area[CYCLE_NS]) // tick_ns
         k = units_before(area, low - start)
-        stop = tables.fitting[index, kind]
+        stop = min(tables.fitting[index, kind], units_before(area, high - start))
         if k < stop:
-            since, carry = muldiv(k, area[PERIOD_NUM], denominator)
+            since, carry = muldiv(k, area[PERIOD_NUM], area[PERIOD_DEN])
             t = start + since
             row = run_at(tables.run_starts, tables.run_first[index, kind], tables.run_count[index, kind], k)
             row_end = tables.run_first[index, kind] + tables.run_count[index, kind]
@@ -167,27 +212,12 @@ def fill_units(
                 row_stop = stop
                 if row + 1 < row_end:
                     row_stop = min(stop, tables.run_starts[row + 1])
-                while k < row_stop and t < high:
-                    carry += rest
-                    late = np.int64(carry >= denominator)
-                    carry -= late * denominator
-                    following = t + period + late
-                    onset[written] = t
-                    latest[written] = t
-                    if moves:
-                        latest[written] = min(
-                            t + area[MAX_SHIFT],
-                            end - area[UNIT_LEN],
-                            following - area[UNIT_OCCUPANCY],
-                            next_start - area[UNIT_OCCUPANCY],
-                        )
-                    unit[written] = base + k
-                    run[written] = row
-                    written += 1
-                    t = following
-                    k += 1
-                if t >= high:
-                    break
+                count = row_stop - k
+                t, carry = fill_run(area, t, carry, base + k, row, written, count, onset, latest, unit, run)
+                if moves:
+                    limit_moves(area, written, count, t, end, next_start, onset, latest)
+                written += count
+                k = row_stop
                 row += 1
         if area[CYCLE_NS] == 0:
             break

@@ -25,6 +25,7 @@ INT16_MAX = 32767
 NA_PER_MA = 1_000_000
 _PIECE_UNITS = 8192
 _PATTERN_SAMPLES = 1024
+_STRETCH_SAMPLES = 4096
 
 
 class Renderer:
@@ -76,6 +77,8 @@ class Renderer:
             self._pattern(timing, template)
             for timing, template in zip(self._timings, self._templates, strict=True)
         ]
+        self._pitches = [self._pitch(timing, ratio) for timing in self._timings]
+        self._stretch = np.empty(_STRETCH_SAMPLES, dtype=self.dtype)
         # A template may be a few samples longer than its pulse.
         self._back = max(timing.unit_length + timing.max_shift for timing in self._timings) + 8 * -(
             -self._den // self._num
@@ -105,21 +108,22 @@ class Renderer:
             if len(drivers) != 1:
                 out[row] = 0
             for index in drivers:
-                paint = paint_alone if len(drivers) == 1 else paint_onto
-                paint(
-                    self._tables,
-                    index,
-                    placed.counts[index, 0],
-                    placed.onset[index],
-                    placed.run[index],
-                    self._levels[index][row],
-                    self._templates[index],
-                    self._patterns[index],
-                    self._num,
-                    self._den,
-                    first,
-                    out[row],
-                )
+                units = placed.counts[index, 0], placed.onset[index], placed.run[index]
+                scale = self._num, self._den, first, out[row]
+                levels, template = self._levels[index][row], self._templates[index]
+                if len(drivers) == 1:
+                    patterns = self._patterns[index], *self._pitches[index], self._stretch
+                    paint_alone(self._tables, index, *units, levels, template, *patterns, *scale)
+                else:
+                    paint_onto(self._tables, index, *units, levels, template, *scale)
+
+    @staticmethod
+    def _pitch(timing: AreaTiming, ratio: Fraction) -> tuple[int, int]:
+        """Ticks and samples from unit to unit where both are whole and several units fit the scratch."""
+        pitch = timing.period * ratio
+        if timing.pulses > 1 or timing.period.denominator > 1 or pitch.denominator > 1:
+            return 0, 0
+        return (int(timing.period), int(pitch)) if pitch <= _PATTERN_SAMPLES else (0, 0)
 
     def _pattern(self, timing: AreaTiming, template: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Room for one pulse, and for the zeros up to the next where they are few."""
