@@ -221,13 +221,14 @@ def test_any_partition_into_blocks_gives_identical_bytes(
 @pytest.mark.parametrize(
     ("first", "samples"), [(0, 60_000), (250_050, 33_333), (250_001, 16_384), (999_981, 50_021)]
 )
+@pytest.mark.parametrize("ramp", [Ramp(0, 0), Ramp(20 * MS, 10 * MS)])
 def test_long_stretches_of_even_pulses_are_those_of_the_rows(
-    cycle: Cycle | None, first: int, samples: int
+    ramp: Ramp, cycle: Cycle | None, first: int, samples: int
 ) -> None:
     even = area(
         pulse=Pulse(30 * US, Recharge.ACTIVE_SYMMETRIC, 20 * US),
         train=Train(Fraction(10_000)),
-        ramp=Ramp(20 * MS, 10 * MS),
+        ramp=ramp,
         cycle=cycle,
     )
     schedule = compile_program(program(even), microseconds())
