@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _STYLES = {"note": "cyan", "warn": "yellow", "refuse": "red"}
+_WIDE = 120  # columns, from which titles, layers and sources stand beside the limits
 
 
 @app.command("limits")
@@ -44,15 +45,21 @@ def limits(
         return
     from rich.table import Table
 
+    screen = console.out(plain_width=200)
+    # In a narrow window the sources would squeeze the limits into single letters; --json has them too.
+    headings = ["Rule", "What", "Note", "Warn", "Refuse", "Set by", "Source"]
+    shown = headings if screen.width >= _WIDE else ["Rule", "Note", "Warn", "Refuse"]
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("Rule", "What", "Note", "Warn", "Refuse", "Set by", "Source"):
+    for heading in shown:
         table.add_column(heading, no_wrap=heading == "Rule", overflow="fold")
     for row in rows:
         tiers = [_shown(row["tiers"].get(tier), style) for tier, style in _STYLES.items()]
         layers = ", ".join(dict.fromkeys(tier["layer"] for tier in row["tiers"].values()))
-        table.add_row(row["code"], row["title"], *tiers, layers, f"{row['source']} ({row['grade']})")
-    screen = console.out(plain_width=200)
+        cells = [row["code"], row["title"], *tiers, layers, f"{row['source']} ({row['grade']})"]
+        table.add_row(*(cell for heading, cell in zip(headings, cells, strict=True) if heading in shown))
     screen.print(table)
+    if shown != headings:
+        screen.print(f"A window of {_WIDE} columns also shows titles, layers and sources; so does --json.")
     screen.print(f"Limits {packaged().sha256[:16]}; limits only tighten: base, port, lead, device, subject.")
 
 

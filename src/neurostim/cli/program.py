@@ -203,7 +203,8 @@ def compile_(
     changes = adjustments(schedule)
     if as_json:
         report = {"program": program.name, "out": str(out), "rows": rows, "image_sha256": digest}
-        console.emit_json({**report, "adjustments": changes})
+        chosen = {"from_ns": start_ns, "for_ns": length_ns}
+        console.emit_json({**report, **chosen, "adjustments": changes})
         return
     screen = console.out()
     screen.print(f"{rows} rows to {out}", markup=False)

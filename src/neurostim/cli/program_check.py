@@ -187,7 +187,9 @@ def _print_finding(screen: Console, group: list[Finding]) -> None:
 
 
 def _print_sum(screen: Console, findings: list[Finding]) -> None:
-    counts = {severity: sum(1 for one in findings if one.severity is severity) for severity in Severity}
+    # As in the table: a rule that says the same of several contacts counts once.
+    rows = [group[0].severity for group in _alike(findings)]
+    counts = {severity: rows.count(severity) for severity in Severity}
     words = ", ".join(f"{counts[one]} {one.word}" for one in Severity if counts[one])
     if counts[Severity.REFUSE]:
         screen.print(f"\n[bold red]Refused[/]: {words}. It cannot be delivered on this device.")

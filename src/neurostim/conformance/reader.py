@@ -237,9 +237,9 @@ def _read_npz(place: Path) -> dict[str, I64]:
     except MemoryError as error:
         raise _refused(f"{place.name} claims more rows than fit in memory", "a complete npz file") from error
     except _ARCHIVE_FAULTS as error:
-        raise _refused(
-            f"{place.name} cannot be read: {error}", "a complete npz file without pickles"
-        ) from error
+        # The words of numpy stay in the chain: for any damage they advise to load the file "unsafely".
+        why = f"cannot be read: {error}" if isinstance(error, OSError) else "is damaged or no npz"
+        raise _refused(f"{place.name} {why}", "a complete npz file without pickles") from error
     rows = columns["start_ns"].shape
     for name, column in columns.items():
         if column.ndim != 1 or column.shape != rows:
