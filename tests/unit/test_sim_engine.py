@@ -148,6 +148,7 @@ def test_an_open_contact_zeroes_its_area_after_three_pulses_and_gives_nothing_to
 def test_an_emergency_cuts_the_pulse_and_shorts_every_contact_for_100_ms() -> None:
     device = engine(image_of((area(ramp_up_ns=0, period_num=10**7, period_den=1),)), record=True)
     device.emergency(20_150)
+    device.advance(120_170)
     rows = device.take_rows().tolist()
     assert {row[1] for row in rows if row[0] == 20_000} == {150}
     assert [(row[0], row[1]) for row in rows if row[6] == -1] == [(20_170, 100_000)] * 3

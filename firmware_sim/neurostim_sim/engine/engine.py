@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurostim.core.image import ProgramImage
+from neurostim.core.program import Recharge
 from neurostim_sim.engine import closed, kernel
 from neurostim_sim.engine import layout as at
 from neurostim_sim.engine.levels import Fade, Runs, faded_runs, window_runs
 from neurostim_sim.engine.machine import Machine, build, contacts_of, with_larger_ring
 from neurostim_sim.engine.plan import AreaPlan, plans_of
+from neurostim_sim.engine.underway import UnderWay
 from neurostim_sim.tissue import OutputPhysics, Tissue
 
 EMERGENCY_PAUSE_NS: Final = 20_000
@@ -111,10 +113,12 @@ class PulseEngine:
         self._row_of = {plan.index: row for row, plan in enumerate(self.plans)}
         self._fades: dict[int, list[Fade]] = {}
         self._kept: list[NDArray[np.int64]] = []
+        self._under_way = UnderWay()
         self._cut: int | None = None
         self._silent: int | None = None
         self._runs: dict[tuple[int, int], Runs] = {}
-        self._short_until = 0
+        self._short_from = self._short_until = 0
+        self._shorting = False
         if image.duration_ns:
             self._silent = image.duration_ns // image.grid.tick_ns
         self._make_tables()
@@ -136,7 +140,7 @@ class PulseEngine:
             # Pulses up to the silence may still open a stretch of their own.
             longest = max(plan.unit_occupancy + plan.image.interphase_ticks for plan in self.plans)
             last = max(last, self._silent + longest + int(self._machine.common[at.X_SHORTING]))
-        return max(last, self._silent, self._short_until)
+        return max(last, self._silent, self._short_until, self._under_way.end)
 
     @property
     def is_quiet(self) -> bool:
@@ -168,6 +172,9 @@ class PulseEngine:
                 closed.jump(self._machine, self.plans, self._runs_of, to_ticks)
             events = self._run(to_ticks, to_ticks)
         self._settle_after_end(to_ticks)
+        ended = self._under_way.take_ended(to_ticks)
+        if self._record and len(ended):
+            self._kept.append(ended)
         self.now_ticks = to_ticks
         return events
 
@@ -203,33 +210,29 @@ class PulseEngine:
     def stop(self, at_ticks: int) -> list[EngineEvent]:
         """Rule 10: the pulse under way is completed with its recharge, none follows, recovery runs."""
         events = self._commit(at_ticks)
+        if self._cut is None:
+            self._recover_broken_bursts(at_ticks)
         self._end(at_ticks)
         return events
 
     def emergency(self, at_ticks: int) -> list[EngineEvent]:
         """Rule 10: sources off at once; after 20 us every contact is shorted for 100 ms, then floats."""
+        if self._short_until:
+            return self.advance(at_ticks)  # the emergency before goes on; it is not begun again
         events = self._break_off(at_ticks)
         tick = self.image.grid.tick_ns
         start = at_ticks + -(-EMERGENCY_PAUSE_NS // tick)
-        stop = start + int(self._machine.common[at.X_SHORTING])
-        self._short_until = stop
-        rows = []
-        for c in range(len(self.contacts)):
-            charge = round(
-                kernel.discharge(
-                    self._machine.contact, c, self._machine.output[at.O_DISCHARGE], start, stop, tick
-                )
-            )
-            kernel.add_charge(self._machine.dose[c], at.D_RECOVERED, charge)
-            owner = next(plan.index for plan in self.plans if self.contacts[c] in dict(plan.image.shares))
-            rows.append([start, stop - start, c, at.KIND_PASSIVE, 0, self._row_of[owner], -1, -1, charge])
-        if self._record:
-            self._kept.append(np.array(rows, np.int64))
+        self._shorting = True
+        self._short_from = start
+        self._short_until = start + int(self._machine.common[at.X_SHORTING])
         return events
 
     def power_lost(self, at_ticks: int) -> list[EngineEvent]:
         """The supply is gone: sources off at once and nothing is shorted."""
-        return self._break_off(at_ticks)
+        events = self._break_off(at_ticks)
+        self._end_emergency(at_ticks)
+        self._short_until = min(self._short_until, at_ticks)
+        return events
 
     def set_recharge(self, numerator: int, denominator: int, at_ticks: int) -> None:
         """A source mismatch: the reversed phase delivers this part of what is commanded."""
@@ -288,10 +291,17 @@ class PulseEngine:
         return rows
 
     def _commit(self, at_ticks: int) -> list[EngineEvent]:
-        """Everything that began before a control event is settled before it."""
+        """Everything that began before a control event is settled before it, a pulse under way to its end."""
         events = self.advance(at_ticks)
         if self._cut is None:
+            self._keep_rows()
+            before = self._machine.contact.copy()
+            self._machine.common[at.X_RECORD] = 1
             events += self._run(at_ticks, at.INF)
+            self._machine.common[at.X_RECORD] = int(self._record)
+            count = int(self._machine.filled[0])
+            self._under_way.hold(self._machine.rows[:count].copy(), before)
+            self._machine.filled[0] = 0
         return events
 
     def _run(self, before: int, ended_by: int) -> list[EngineEvent]:
@@ -326,50 +336,57 @@ class PulseEngine:
             if state[row, at.S_SHORT] and cap <= to_ticks:
                 kernel.end_stretch(self._machine, row, cap)
                 state[row, at.S_SHORT] = 0
+        if self._short_until <= to_ticks:
+            self._end_emergency(to_ticks)
+
+    def _end_emergency(self, at_ticks: int) -> None:
+        """The shorting of an emergency ends with its time, or with the supply."""
+        start, stop = self._short_from, min(self._short_until, at_ticks)
+        if not self._shorting:
+            return
+        self._shorting = False
+        machine, tick = self._machine, self.image.grid.tick_ns
+        rows = []
+        for c in range(len(self.contacts) if stop > start else 0):
+            resistor = machine.output[at.O_DISCHARGE]
+            charge = round(kernel.discharge(machine.contact, c, resistor, start, stop, tick))
+            kernel.add_charge(machine.dose[c], at.D_RECOVERED, charge)
+            owner = next(plan.index for plan in self.plans if self.contacts[c] in dict(plan.image.shares))
+            rows.append([start, stop - start, c, at.KIND_PASSIVE, 0, self._row_of[owner], -1, -1, charge])
+        if self._record and rows:
+            self._kept.append(np.array(rows, np.int64))
+
+    def _recover_broken_bursts(self, at_ticks: int) -> None:
+        """A burst that a stop breaks off before its own recovery is recovered after its last pulse."""
+        state = self._machine.state
+        for row, plan in enumerate(self.plans):
+            given = int(state[row, at.S_NOW_PULSE])
+            if not state[row, at.S_NOW] or state[row, at.S_NOW_ZERO] or state[row, at.S_ZEROED] or not given:
+                continue
+            if plan.image.recharge is Recharge.PASSIVE_AFTER_BURST:
+                last = int(state[row, at.S_NOW_ONSET]) + plan.burst_offsets[given - 1]
+                begin = max(at_ticks, last + plan.pulse_length + plan.image.interphase_ticks)
+                state[row, at.S_SHORT] = 1
+                state[row, at.S_SHORT_FROM] = begin
+                state[row, at.S_SHORT_CAP] = begin + int(self._machine.common[at.X_SHORTING])
+                state[row, at.S_SHORT_UNIT] = state[row, at.S_NOW_UNIT]
+                state[row, at.S_SHORT_PULSE] = given - 1
 
     def _break_off(self, at_ticks: int) -> list[EngineEvent]:
         """Sources off at ``at_ticks``: cut the pulse under way and every stretch."""
-        events = self.advance(at_ticks)
-        machine, state = self._machine, self._machine.state
-        if self._cut is None:
-            self._keep_rows()
-            machine.common[at.X_RECORD] = 1
-            events += self._run(at_ticks, at.INF)
-            machine.common[at.X_RECORD] = int(self._record)
-            machine = self._machine
-            count = int(machine.filled[0])
-            kept = self._cut_rows(machine.rows[:count], at_ticks)
-            machine.filled[0] = 0
-            if self._record:
-                self._kept.append(kept)
-            for row in range(len(self.plans)):
-                if state[row, at.S_SHORT]:
-                    kernel.end_stretch(machine, row, min(at_ticks, int(state[row, at.S_SHORT_CAP])))
+        events = self._commit(at_ticks)
+        kept = self._under_way.cut(self._machine, at_ticks)
+        if self._record:
+            self._kept.append(kept)
+        state = self._machine.state
+        for row in range(len(self.plans)):
+            if state[row, at.S_SHORT]:
+                kernel.end_stretch(self._machine, row, min(at_ticks, int(state[row, at.S_SHORT_CAP])))
         self._cut = None
         self._end(at_ticks)
         self._silent = at_ticks
         state[:, at.S_SHORT] = 0
         return events
-
-    def _cut_rows(self, rows: NDArray[np.int64], at_ticks: int) -> NDArray[np.int64]:
-        kept = rows.copy()
-        tick = self.image.grid.tick_ns
-        for row in kept:
-            end = int(row[at.T_START] + row[at.T_LENGTH])
-            if row[at.T_KIND] == at.KIND_PASSIVE or end <= at_ticks:
-                continue
-            lost = min(int(row[at.T_LENGTH]), end - at_ticks)
-            row[at.T_LENGTH] -= lost
-            charge = int(row[at.T_AMPLITUDE]) * lost * tick
-            dose = self._machine.dose[int(row[at.T_CONTACT])]
-            if row[at.T_KIND] == at.KIND_RECHARGE:
-                kernel.add_charge(dose, at.D_RECOVERED, -charge)
-            elif charge < 0:
-                kernel.add_charge(dose, at.D_CATHODIC, charge)
-                kernel.add_charge(self._machine.state[int(row[at.T_AREA])], at.S_STIM, charge)
-            else:
-                kernel.add_charge(dose, at.D_ANODIC, -charge)
-        return kept[kept[:, at.T_LENGTH] > 0]
 
     def _keep_rows(self) -> None:
         count = int(self._machine.filled[0])

@@ -4,7 +4,6 @@ Between two control events nothing but time changes, so the kernel runs until th
 happens that the firmware must see (three open pulses in a row), or until a buffer is full.
 """
 
-
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 
 from __future__ import annotations
@@ -397,7 +396,13 @@ def play_pulse(m, area, at):
     fact = m.facts[area]
     st = m.state[area]
     latched = False
-    zero = st[S_NOW_ZERO] == 1 or st[S_ZEROED] == 1
+    if st[S_ZEROED]:
+        # Nothing of this area is driven any more, and nothing ends the recovery of its last pulse.
+        st[S_NOW_PULSE] += 1
+        if st[S_NOW_PULSE] >= fact[F_PULSES]:
+            st[S_NOW] = 0
+        return False
+    zero = st[S_NOW_ZERO] == 1
     interrupt_stretches(m, area, at, fact[F_LENGTH])
     if not zero:
         width = fact[F_WIDTH]
@@ -409,7 +414,7 @@ def play_pulse(m, area, at):
                 m.dose[c, D_PULSES] += 1
         if fact[F_KIND] == K_ACTIVE:
             # The ratio divides exactly: rule 6 made every current a multiple of it.
-            phase(
+            back = phase(
                 m,
                 area,
                 at + width + gap,
@@ -419,8 +424,9 @@ def play_pulse(m, area, at):
                 m.common[X_RECHARGE_NUM],
                 m.common[X_RECHARGE_DEN] * fact[F_RATIO],
             )
+            part = min(part, back)
         elif fact[F_KIND] == K_TRIPHASIC:
-            phase(
+            middle = phase(
                 m,
                 area,
                 at + width + gap,
@@ -430,12 +436,12 @@ def play_pulse(m, area, at):
                 m.common[X_RECHARGE_NUM],
                 m.common[X_RECHARGE_DEN],
             )
-            phase(m, area, at + 3 * width + 2 * gap, width, 1, KIND_STIM, 1, 1)
+            part = min(part, middle, phase(m, area, at + 3 * width + 2 * gap, width, 1, KIND_STIM, 1, 1))
         latched = sense(m, area, at + fact[F_LENGTH], part)
         st[S_PULSES] += 1
         st[S_UNITS] += 1 if st[S_NOW_PULSE] == 0 else 0
         last = st[S_NOW_PULSE] == fact[F_PULSES] - 1
-        if fact[F_KIND] == K_PASSIVE or (fact[F_KIND] == K_PASSIVE_AFTER_BURST and last):
+        if fact[F_KIND] == K_PASSIVE or (fact[F_KIND] == K_PASSIVE_AFTER_BURST and (last or latched)):
             st[S_SHORT] = 1
             st[S_SHORT_FROM] = at + fact[F_LENGTH] + gap
             st[S_SHORT_CAP] = st[S_SHORT_FROM] + m.common[X_SHORTING]
