@@ -69,7 +69,13 @@ def peer(line: int) -> None:
                 sequence += 1
                 os.write(
                     line,
-                    pack(reply, session=1, sequence=sequence, command_id=frame.command_id, lease_us=clock_us),
+                    pack(
+                        reply,
+                        session=frame.session,
+                        sequence=sequence,
+                        command_id=frame.command_id,
+                        lease_us=clock_us,
+                    ),
                 )
 
 
