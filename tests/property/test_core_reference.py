@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from neurostim.core.compile import compile_program
 from neurostim.core.errors import ConfigError
-from neurostim.core.expand import EventBlock
+from neurostim.core.event_block import EventBlock
 from neurostim.core.image import Grid
+from neurostim.core.lone_rows import lone_rows
 from neurostim.core.program import Program, Pulse, Recharge, Share, Train
 from neurostim.core.schedule import Schedule
 from support import reference
-from support.core_programs import MS, S, area, grids, program, programs
+from support.core_programs import HOUR, MS, US, S, area, grids, program, programs
 
 UNTIL = 450 * MS
 COLUMNS = ("start_ns", "duration_ns", "contact", "kind", "amplitude_na", "area", "unit", "pulse")
@@ -41,6 +45,29 @@ def compiled(program: Program, grid: Grid) -> Schedule:
 def test_every_row_of_one_area_is_that_of_the_format(program: Program, grid: Grid) -> None:
     schedule = compiled(program, grid)
     assert rows_of(schedule.events(0, UNTIL)) == reference.rows(program, grid, UNTIL)
+
+
+@settings(max_examples=70)
+@given(programs(), grids())
+def test_rows_of_a_small_table_are_those_of_the_format(program: Program, grid: Grid) -> None:
+    schedule = compiled(program, grid)
+    last = min(UNTIL, schedule.silence_ns)
+    whole = reference.rows(program, grid, UNTIL)
+    assert rows_of(lone_rows(schedule, 0, last)) == whole
+    cuts = (0, 1, 123_456_789, 123_456_889, UNTIL)
+    parts = [
+        row for begin, end in pairwise(cuts) for row in rows_of(lone_rows(schedule, begin, min(end, last)))
+    ]
+    assert parts == whole
+
+
+@settings(max_examples=25)
+@given(programs(), grids(), st.integers(0, 365 * 24))
+def test_rows_of_a_small_table_are_the_kernels_at_any_hour(program: Program, grid: Grid, hour: int) -> None:
+    endless = replace(program, duration_ns=None)
+    schedule = compiled(endless, grid)
+    begin = hour * HOUR + 777 * US
+    assert rows_of(lone_rows(schedule, begin, begin + UNTIL)) == rows_of(schedule.events(begin, UNTIL))
 
 
 @settings(max_examples=25)

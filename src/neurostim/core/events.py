@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurostim.core.errors import ConfigError
-from neurostim.core.expand import KIND_NAMES, EventBlock
+from neurostim.core.event_block import KIND_NAMES, EventBlock
+from neurostim.core.lone_rows import is_small, lone_rows
 
 if TYPE_CHECKING:
     from neurostim.core.schedule import Schedule
@@ -72,7 +73,11 @@ def write_events(
     else:
         end_ns = start_ns + duration_ns
     labels = [schedule.labels.get(contact, "") for contact in range(256)]
-    blocks = schedule.events(start_ns, duration_ns, reuse=place.suffix == ".csv")
+    last_ns = min(end_ns, schedule.silence_ns)
+    if is_small(schedule, start_ns, last_ns):
+        blocks = lone_rows(schedule, start_ns, last_ns)
+    else:
+        blocks = schedule.events(start_ns, duration_ns, reuse=place.suffix == ".csv")
     side = place.with_suffix(".json")
     part, side_part = (one.with_name(one.name + ".part") for one in (place, side))
     try:

@@ -3,61 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from neurostim.core.bounds import HORIZON_NS
+from neurostim.core.event_block import EventBlock, rows_per_unit
 from neurostim.core.kernel_rows import merge_order, other_pulses, write_rows
 from neurostim.core.placement import Placed, Placer
 
 if TYPE_CHECKING:
     from neurostim.core.schedule import Schedule
-
-KIND_NAMES = ("stim", "recharge", "passive")
-
-
-@dataclass(frozen=True)
-class EventBlock:
-    """Consecutive rows of the event table, one array a column.
-
-    ``start_ns``, ``duration_ns``, ``unit`` int64; ``contact``, ``area`` int16; ``kind`` int8 (index into
-    `KIND_NAMES`); ``amplitude_na``, ``pulse`` int32. Sorted by start, then contact (return last).
-    ``area`` is the index in file order; ``unit`` counts the area's nominal units from the start of
-    the program, dropped ones included.
-    """
-
-    start_ns: npt.NDArray[np.int64]
-    duration_ns: npt.NDArray[np.int64]
-    contact: npt.NDArray[np.int16]
-    kind: npt.NDArray[np.int8]
-    amplitude_na: npt.NDArray[np.int32]
-    area: npt.NDArray[np.int16]
-    unit: npt.NDArray[np.int64]
-    pulse: npt.NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.start_ns)
-
-    @classmethod
-    def empty(cls, rows: int) -> EventBlock:
-        """A block of uninitialised rows."""
-        return cls(
-            np.empty(rows, dtype=np.int64),
-            np.empty(rows, dtype=np.int64),
-            np.empty(rows, dtype=np.int16),
-            np.empty(rows, dtype=np.int8),
-            np.empty(rows, dtype=np.int32),
-            np.empty(rows, dtype=np.int16),
-            np.empty(rows, dtype=np.int64),
-            np.empty(rows, dtype=np.int32),
-        )
-
-    def take(self, rows: slice | npt.NDArray[np.int64]) -> EventBlock:
-        """The chosen rows."""
-        return EventBlock(*(getattr(self, one.name)[rows] for one in fields(self)))
 
 
 class Expander:
@@ -67,7 +23,7 @@ class Expander:
         self._tables = schedule.tables
         self._timings = schedule.timings
         self._placer = placer
-        self._rows = [_rows_per_unit(schedule, area) for area in range(len(self._timings))]
+        self._rows = [rows_per_unit(timing) for timing in self._timings]
         self._reuse = reuse
         self._buffer = EventBlock.empty(0)
         self._cut = np.empty((2, 0), dtype=np.int64)
@@ -184,12 +140,3 @@ class Expander:
         if most > self._cut.shape[1]:
             self._cut = np.empty((2, most), dtype=np.int64)
         return int(other_pulses(self._tables, index, placed.onset, placed.counts, self._cut[0], self._cut[1]))
-
-
-def _rows_per_unit(schedule: Schedule, area: int) -> int:
-    timing = schedule.timings[area]
-    recharge = timing.area.recharge
-    each = len(timing.phases) * timing.pulses
-    if recharge.is_passive:
-        each += timing.pulses if recharge.name == "PASSIVE" else 1
-    return each * len(timing.area.shares)

@@ -89,6 +89,18 @@ def _changes(currents: Int32) -> npt.NDArray[np.bool_]:
     return changed
 
 
+def onsets_from(timing: AreaTiming, first: int, count: int) -> Int64:
+    """T(k) [ticks] for ``count`` units (at most 65537) from ``first`` on.
+
+    Seeded with Python integers: ``first`` x numerator may exceed 64 bits, a block of it cannot
+    (65537 x 10^12 + 2 x 10^13 < 2^63).
+    """
+    period = timing.period
+    onset, carry = divmod(first * period.numerator, period.denominator)
+    steps = np.arange(count, dtype=np.int64) * period.numerator + carry
+    return onset + steps // period.denominator
+
+
 class _Sharer:
     """Rule 6 for many units at once, in int64 that cannot overflow within the format's bounds."""
 
@@ -107,18 +119,10 @@ class _Sharer:
         pieces = []
         for begin in range(first, stop, _BLOCK):
             k = np.arange(begin, min(begin + _BLOCK, stop), dtype=np.int64)
-            currents = self._currents(self._onsets(begin, len(k)), length)
+            currents = self._currents(onsets_from(self._timing, begin, len(k)), length)
             kept = _changes(currents)
             pieces.append((k[kept], currents[kept]))
         return pieces
-
-    def _onsets(self, begin: int, count: int) -> Int64:
-        # Seeded with Python integers: begin x numerator may exceed 64 bits, a block of it cannot
-        # (65536 x 10^12 + 2 x 10^13 < 2^63).
-        period = self._timing.period
-        onset, carry = divmod(begin * period.numerator, period.denominator)
-        steps = np.arange(count, dtype=np.int64) * period.numerator + carry
-        return onset + steps // period.denominator
 
     def _currents(self, onsets: Int64, length: int | None) -> Int32:
         area, tick = self._area, self._timing.tick_ns

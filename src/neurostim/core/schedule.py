@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from neurostim.core.dose import Dose, UnitTotals
     from neurostim.core.envelope import Enveloper
-    from neurostim.core.expand import EventBlock
+    from neurostim.core.event_block import EventBlock
     from neurostim.core.placement import Interleave, Placer
     from neurostim.core.profile import WindowProfile
     from neurostim.core.render import Renderer
