@@ -136,7 +136,7 @@ class DeviceCore:
             self._true_ns = max(self._true_ns, at_ns)
             self._serve()
         self._true_ns = max(self._true_ns, to_ns)
-        if self._dead:
+        if self._dead or self._hung_since is not None:
             return
         try:
             self._run_output()
@@ -559,19 +559,20 @@ class DeviceCore:
         times: list[int] = [fault.at_ns for fault in self._faults[:1]]
         if self._dead:
             return min(times, default=None)
-        due: list[int] = [one.heard_ns + m.SESSION_TIMEOUT_US * US + 1 for one in self.sessions.open.values()]
         if self._hung_since is not None:
-            due = [self._hung_since + WATCHDOG_NS]
+            # Output goes on as it is set, and nobody looks at it, until the hardware's own watchdog acts.
+            return max(min([*times, self._true_of(self._hung_since + WATCHDOG_NS)]), self._true_ns)
+        due: list[int] = [one.heard_ns + m.SESSION_TIMEOUT_US * US + 1 for one in self.sessions.open.values()]
         if self.token is not None:
             due.append(self.token.given_ns + m.ARM_TOKEN_VALID_US * US + 1)
         if self.state in WATCHED and self._ramp_end_ns is None and self.dead_man_ns is not None:
             due.append(self.dead_man_ns)
         if self._ramp_end_ns is not None:
             due.append(self._ramp_end_ns)
-        if self.state in ON and self._hung_since is None:
+        if self.state in ON:
             due.append(self._telemetry_ns + m.TELEMETRY_INTERVAL_US * US)
             due.append(self._save_ns + SAVE_NS)
-        if self.measurement is not None and self._hung_since is None:
+        if self.measurement is not None:
             due.append(self._dose_ns + self.measurement.next_ns)
         if self.delivery is not None:
             running = self.delivery.record.running
@@ -590,11 +591,14 @@ class DeviceCore:
                 self._strike(heapq.heappop(self._faults))
             if self._dead:
                 return
+            if self._hung_since is not None:
+                self._watch_processor(self._hung_since)
+                return
             self._run_output()
             self._watch()
             self._report()
             for session in list(self.sessions.open.values()):
-                if self.now_ns - session.heard_ns > m.SESSION_TIMEOUT_US * US and self._hung_since is None:
+                if self.now_ns - session.heard_ns > m.SESSION_TIMEOUT_US * US:
                     self.close_session(session)
             if self.token is not None and self.now_ns - self.token.given_ns > m.ARM_TOKEN_VALID_US * US:
                 self.drop_token()
@@ -658,13 +662,15 @@ class DeviceCore:
             self.delivery.advance(tick)
             self._finish_dose()
 
-    def _watch(self) -> None:
-        """The dead-man: no living heartbeat for 300 ms ends supervised output within 200 ms."""
-        hung_ns = self._hung_since
-        if hung_ns is not None and self.now_ns >= hung_ns + WATCHDOG_NS:
+    def _watch_processor(self, hung_ns: int) -> None:
+        """The hardware's watchdog ends output 500 ms after the processor stood still, and restarts it."""
+        if self.now_ns >= hung_ns + WATCHDOG_NS:
+            self._run_output()
             self.fault(FaultCode.WATCHDOG)
             self.restart()
-            return
+
+    def _watch(self) -> None:
+        """The dead-man: no living heartbeat for 300 ms ends supervised output within 200 ms."""
         if self._ramp_end_ns is not None:
             if self.now_ns >= self._ramp_end_ns:
                 if self.delivery is not None and self.delivery.engine.in_unit:
@@ -701,7 +707,7 @@ class DeviceCore:
         self.enter(DeviceState.RAMPING_DOWN)
 
     def _report(self) -> None:
-        if self.state not in ON or self._hung_since is not None:
+        if self.state not in ON:
             return
         if self.measurement is not None and self.now_ns >= self._dose_ns + self.measurement.next_ns:
             self.measurement.step(self.tissue, self.profile, self.memory.contacts)
@@ -758,8 +764,7 @@ class DeviceCore:
     def body_changed(self) -> None:
         """Resistances or the sensor have changed: the output sees it from now on."""
         if self.delivery is not None:
-            for event in self.delivery.engine.refresh(self.physics(), self.delivery.at(self.now_ticks)):
-                self._see(self.delivery, event)
+            self.delivery.engine.refresh(self.physics(), self.delivery.at(self.now_ticks))
 
     def set_sensor(self, *, works: bool) -> None:
         """Let the output sensor work or stick."""

@@ -60,21 +60,21 @@ class Delivery:
             return []
         return self.engine.advance(ticks - self.start)
 
-    def set_amplitude(self, area: int, amplitude_na: int, ticks: int) -> list[EngineEvent]:
+    def set_amplitude(self, area: int, amplitude_na: int, ticks: int) -> None:
         """Change an amplitude from the area's next unit on."""
         self._log("set_amplitude", ticks, area=area, amplitude_na=amplitude_na)
-        return self.engine.set_amplitude(area, amplitude_na, self.at(ticks))
+        self.engine.set_amplitude(area, amplitude_na, self.at(ticks))
 
-    def soft_stop(self, ticks: int) -> list[EngineEvent]:
+    def soft_stop(self, ticks: int) -> None:
         """Fade out along the program's ramps."""
         self._log("soft_stop", ticks)
-        return self.engine.soft_stop(self.at(ticks))
+        self.engine.soft_stop(self.at(ticks))
 
-    def ramp_down(self, ticks: int) -> list[EngineEvent]:
+    def ramp_down(self, ticks: int) -> None:
         """The dead-man: fade out within 200 ms."""
         within_ns = DEAD_MAN_RAMP_US * 1000
         self._log("ramp_down", ticks, within_ns=within_ns)
-        return self.engine.soft_stop(self.at(ticks), within_ns)
+        self.engine.soft_stop(self.at(ticks), within_ns)
 
     def stop(self, ticks: int) -> None:
         """Complete the pulse under way, start none."""

@@ -114,6 +114,7 @@ class PulseEngine:
         self._fades: dict[int, list[Fade]] = {}
         self._kept: list[NDArray[np.int64]] = []
         self._under_way = UnderWay()
+        self._unseen: list[EngineEvent] = []
         self._cut: int | None = None
         self._silent: int | None = None
         self._runs: dict[tuple[int, int], Runs] = {}
@@ -163,14 +164,14 @@ class PulseEngine:
         return bool(self._machine.state[self._row_of[area], at.S_ZEROED])
 
     def advance(self, to_ticks: int) -> list[EngineEvent]:
-        """Let time run to ``to_ticks``; returns what the output stage saw on the way."""
+        """Let time run to ``to_ticks``; returns what the output stage saw since the last call."""
         if to_ticks < self.now_ticks:
             raise ValueError(f"time cannot go back from {self.now_ticks} to {to_ticks} ticks")
-        events: list[EngineEvent] = []
+        events, self._unseen = self._unseen, []
         if self._cut is None:
             if self._closed_form and not self._fades:
                 closed.jump(self._machine, self.plans, self._runs_of, to_ticks)
-            events = self._run(to_ticks, to_ticks)
+            events += self._run(to_ticks, to_ticks)
         self._settle_after_end(to_ticks)
         ended = self._under_way.take_ended(to_ticks)
         if self._record and len(ended):
@@ -178,16 +179,15 @@ class PulseEngine:
         self.now_ticks = to_ticks
         return events
 
-    def set_amplitude(self, area: int, amplitude_na: int, at_ticks: int) -> list[EngineEvent]:
+    def set_amplitude(self, area: int, amplitude_na: int, at_ticks: int) -> None:
         """Rule 10: from the first unit that starts at or after ``at_ticks`` on."""
-        events = self._commit(at_ticks)
+        self._commit(at_ticks)
         self.amplitudes_na[area] = amplitude_na
         self._make_tables()
-        return events
 
-    def soft_stop(self, at_ticks: int, within_ns: int | None = None) -> list[EngineEvent]:
+    def soft_stop(self, at_ticks: int, within_ns: int | None = None) -> None:
         """Rule 10: every area falls to zero within its own ``down``, 2 s and ``within_ns``."""
-        events = self._commit(at_ticks)
+        self._commit(at_ticks)
         state, tick = self._machine.state, self.image.grid.tick_ns
         ends = [at_ticks]
         for row, plan in enumerate(self.plans):
@@ -205,34 +205,30 @@ class PulseEngine:
         end = max(ends)
         self._silent = end if self._silent is None else min(self._silent, end)
         self._make_tables()
-        return events
 
-    def stop(self, at_ticks: int) -> list[EngineEvent]:
+    def stop(self, at_ticks: int) -> None:
         """Rule 10: the pulse under way is completed with its recharge, none follows, recovery runs."""
-        events = self._commit(at_ticks)
+        self._commit(at_ticks)
         if self._cut is None:
             self._recover_broken_bursts(at_ticks)
         self._end(at_ticks)
-        return events
 
-    def emergency(self, at_ticks: int) -> list[EngineEvent]:
+    def emergency(self, at_ticks: int) -> None:
         """Rule 10: sources off at once; after 20 us every contact is shorted for 100 ms, then floats."""
         if self._short_until:
-            return self.advance(at_ticks)  # the emergency before goes on; it is not begun again
-        events = self._break_off(at_ticks)
+            return  # the emergency before goes on; it is not begun again
+        self._break_off(at_ticks)
         tick = self.image.grid.tick_ns
         start = at_ticks + -(-EMERGENCY_PAUSE_NS // tick)
         self._shorting = True
         self._short_from = start
         self._short_until = start + int(self._machine.common[at.X_SHORTING])
-        return events
 
-    def power_lost(self, at_ticks: int) -> list[EngineEvent]:
+    def power_lost(self, at_ticks: int) -> None:
         """The supply is gone: sources off at once and nothing is shorted."""
-        events = self._break_off(at_ticks)
+        self._break_off(at_ticks)
         self._end_emergency(at_ticks)
         self._short_until = min(self._short_until, at_ticks)
-        return events
 
     def set_recharge(self, numerator: int, denominator: int, at_ticks: int) -> None:
         """A source mismatch: the reversed phase delivers this part of what is commanded."""
@@ -240,13 +236,12 @@ class PulseEngine:
         self._machine.common[at.X_RECHARGE_NUM] = numerator
         self._machine.common[at.X_RECHARGE_DEN] = denominator
 
-    def refresh(self, physics: OutputPhysics, at_ticks: int) -> list[EngineEvent]:
+    def refresh(self, physics: OutputPhysics, at_ticks: int) -> None:
         """Take over resistances and physics that changed at ``at_ticks``."""
-        events = self._commit(at_ticks)
+        self._commit(at_ticks)
         for c, contact in enumerate(self.contacts):
             self._machine.contact[c, at.E_SERIES] = self._tissue.row(contact)[0]
         self._machine.output[:] = physics.numbers()
-        return events
 
     def voltages(self) -> dict[int, float]:
         """Voltage on each contact's double layer [V], as of its last change."""
@@ -290,19 +285,18 @@ class PulseEngine:
         rows[:, at.T_AREA] = indices[rows[:, at.T_AREA]]
         return rows
 
-    def _commit(self, at_ticks: int) -> list[EngineEvent]:
+    def _commit(self, at_ticks: int) -> None:
         """Everything that began before a control event is settled before it, a pulse under way to its end."""
-        events = self.advance(at_ticks)
+        self._unseen = self.advance(at_ticks)
         if self._cut is None:
             self._keep_rows()
             before = self._machine.contact.copy()
             self._machine.common[at.X_RECORD] = 1
-            events += self._run(at_ticks, at.INF)
+            self._unseen += self._run(at_ticks, at.INF)
             self._machine.common[at.X_RECORD] = int(self._record)
             count = int(self._machine.filled[0])
             self._under_way.hold(self._machine.rows[:count].copy(), before)
             self._machine.filled[0] = 0
-        return events
 
     def _run(self, before: int, ended_by: int) -> list[EngineEvent]:
         events: list[EngineEvent] = []
@@ -372,9 +366,9 @@ class PulseEngine:
                 state[row, at.S_SHORT_UNIT] = state[row, at.S_NOW_UNIT]
                 state[row, at.S_SHORT_PULSE] = given - 1
 
-    def _break_off(self, at_ticks: int) -> list[EngineEvent]:
+    def _break_off(self, at_ticks: int) -> None:
         """Sources off at ``at_ticks``: cut the pulse under way and every stretch."""
-        events = self._commit(at_ticks)
+        self._commit(at_ticks)
         kept = self._under_way.cut(self._machine, at_ticks)
         if self._record:
             self._kept.append(kept)
@@ -386,7 +380,6 @@ class PulseEngine:
         self._end(at_ticks)
         self._silent = at_ticks
         state[:, at.S_SHORT] = 0
-        return events
 
     def _keep_rows(self) -> None:
         count = int(self._machine.filled[0])

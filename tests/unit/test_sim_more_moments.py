@@ -1,0 +1,171 @@
+"""Control events of the pulse engine that meet a pulse, a burst or each other at an awkward moment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurostim.core.image import Grid, ImageArea, ProgramImage
+from neurostim.core.program import Recharge
+from neurostim_sim.engine import PulseEngine
+from neurostim_sim.tissue import OutputPhysics
+from support.conformance_engine import PHYSICS, bench_tissue
+
+GRID = Grid.of(1000, 10_000)
+RAIL_18_V = OutputPhysics(18.0, 500.0, 4000.0, 100.0)
+
+
+def image(**changes: object) -> ProgramImage:
+    values: dict[str, object] = {
+        "amplitude_na": 3_000_000,
+        "shares": ((3, -700), (4, -300), (5, 1000)),
+        "width_ticks": 300,
+        "interphase_ticks": 100,
+        "recharge": Recharge.PASSIVE,
+        "ratio": 1,
+        "period_num": 10_000_000,
+        "period_den": 1,
+        "burst_pulses": 1,
+        "burst_period_num": 0,
+        "burst_period_den": 1,
+        "ramp_up_ns": 0,
+        "ramp_down_ns": 0,
+        "delay_ns": 0,
+        "on_ns": 0,
+        "off_ns": 0,
+        "priority": 1,
+    }
+    return ProgramImage(GRID, (ImageArea(**{**values, **changes}),), 0, True, False)  # type: ignore[arg-type]
+
+
+BURST = {
+    "recharge": Recharge.PASSIVE_AFTER_BURST,
+    "period_num": 25_000_000,
+    "burst_pulses": 5,
+    "burst_period_num": 2_000_000,
+}
+
+
+def engine(one: ProgramImage, physics: OutputPhysics = PHYSICS, *, record: bool = True) -> PulseEngine:
+    return PulseEngine(one, bench_tissue(), physics, record=record)
+
+
+def rows_of(device: PulseEngine, kind: int) -> list[tuple[int, ...]]:
+    return [tuple(row[:3]) for row in device.take_rows().tolist() if row[3] == kind]
+
+
+def same_state(one: PulseEngine, other: PulseEngine) -> None:
+    assert one.totals() == other.totals()
+    assert one.voltages() == pytest.approx(other.voltages(), rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("record", [True, False])
+@pytest.mark.parametrize("end", ["emergency", "power_lost"])
+@pytest.mark.parametrize("before", ["set_amplitude", "soft_stop", "stop", "refresh"])
+def test_a_pulse_that_a_command_found_begun_is_cut_all_the_same(end: str, before: str, record: bool) -> None:
+    plain, other = engine(image(), record=record), engine(image(), record=record)
+    match before:
+        case "set_amplitude":
+            other.set_amplitude(0, 2_000_000, 20_050)
+        case "refresh":
+            other.refresh(PHYSICS, 20_050)
+        case _:
+            getattr(other, before)(20_050)
+    for device in (plain, other):
+        getattr(device, end)(20_150)
+        device.advance(200_000)
+    same_state(plain, other)
+    assert plain.totals().contacts[5].anodic_ac == 3_000_000 * 1000 * (300 + 300 + 150)
+    if record:
+        rows = [device.take_rows() for device in (plain, other)]
+        np.testing.assert_array_equal(*[one[np.lexsort(one.T)] for one in rows])
+        assert (rows[0][:, 0] + rows[0][:, 1]).max() == (20_150 if end == "power_lost" else 120_170)
+
+
+def test_the_pulse_under_way_is_not_quiet_until_it_has_ended() -> None:
+    device = engine(image(recharge=Recharge.ACTIVE_SYMMETRIC))
+    device.stop(20_050)
+    device.advance(20_699)
+    assert not device.is_quiet
+    device.advance(20_700)
+    assert device.is_quiet
+    assert max(start + length for start, length, _ in rows_of(device, 1)) == 20_700
+
+
+@pytest.mark.parametrize("pulse", range(4))
+@pytest.mark.parametrize("inside", [5, 299, 300, 399, 401, 1999])
+def test_a_burst_that_a_stop_breaks_off_is_recovered_for_100_ms(pulse: int, inside: int) -> None:
+    device = engine(image(**BURST))
+    at = 50_000 + 2000 * pulse + inside
+    device.stop(at)
+    device.advance(at + 101_000)
+    begin = max(at, 50_000 + 2000 * pulse + 400)
+    assert device.is_quiet
+    assert rows_of(device, 2)[-3:] == [(begin, 100_000, contact) for contact in range(3, 6)]
+
+
+def test_an_emergency_ends_what_a_stop_left_recovering_and_shorts_anew() -> None:
+    device = engine(image())
+    device.stop(20_050)
+    device.emergency(25_000)
+    device.emergency(25_500)
+    device.advance(200_000)
+    last = [row for row in rows_of(device, 2) if row[0] >= 20_000]
+    assert {row[:2] for row in last} == {(20_400, 4_600), (25_020, 100_000)}
+    assert len(last) == 6
+
+
+@pytest.mark.parametrize(("after", "length"), [(5, 0), (20, 0), (1_020, 1_000), (100_020, 100_000)])
+def test_a_supply_that_is_lost_in_an_emergency_ends_the_shorting(after: int, length: int) -> None:
+    device = engine(image())
+    device.emergency(25_000)
+    device.power_lost(25_000 + after)
+    assert device.is_quiet
+    device.advance(300_000)
+    lengths = {row[1] for row in rows_of(device, 2) if row[0] == 25_020}
+    assert lengths == ({length} if length else set())
+
+
+@pytest.mark.parametrize("command", ["set_amplitude", "soft_stop", "stop", "refresh", "power_lost"])
+def test_what_is_seen_while_a_command_is_carried_out_is_told_at_the_next_look(command: str) -> None:
+    one = image()
+    tissue = bench_tissue()
+    device = PulseEngine(one, tissue, RAIL_18_V, record=True)
+    device.advance(15_000)
+    tissue.contacts[4].is_open = True
+    device.refresh(RAIL_18_V, 15_000)
+    assert [event.name for event in device.advance(40_000)] == ["clipped"]
+    at = 40_050  # within the third pulse
+    match command:
+        case "set_amplitude":
+            device.set_amplitude(0, 0, at)
+        case "refresh":
+            device.refresh(RAIL_18_V, at)
+        case _:
+            getattr(device, command)(at)
+    events = device.advance(60_000)
+    assert [(event.name, event.contact) for event in events] == [("open", 4)]
+    assert device.zeroed(0)
+
+
+def test_an_area_that_latches_inside_a_burst_recovers_its_last_pulse() -> None:
+    tissue = bench_tissue()
+    device = PulseEngine(image(**BURST), tissue, RAIL_18_V, record=True)
+    tissue.contacts[4].is_open = True
+    device.refresh(RAIL_18_V, 0)
+    events = device.advance(150_000)
+    assert [event.name for event in events] == ["clipped", "open"]
+    assert {row[:2] for row in rows_of(device, 2)} == {(4_400, 100_000)}
+
+
+def test_a_later_phase_that_the_rail_limits_is_told() -> None:
+    # The contact holds a voltage that helps the first phase and hinders the reversed one.
+    one = image(recharge=Recharge.ACTIVE_SYMMETRIC, amplitude_na=9_000_000)
+    tissue = bench_tissue()
+    tissue.contacts[5].volt = -6.0
+    device = PulseEngine(one, tissue, OutputPhysics(10.0, 500.0, 4000.0, 100.0), record=True)
+    [event] = device.advance(5_000)
+    assert event.name == "clipped"
+    rows = device.take_rows().tolist()
+    assert {abs(row[4]) for row in rows if row[3] == 0 and row[2] == 5} == {9_000_000}
+    assert {abs(row[4]) for row in rows if row[3] == 1 and row[2] == 5} != {9_000_000}
