@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from neurostim.cli import console, exits, paths
-from neurostim.core.errors import ConfigError, DeliveryUncertain, DeviceFault, SafetyError
+from neurostim.core.errors import (
+    CommandTimeout,
+    ConfigError,
+    DeliveryUncertain,
+    DeviceFault,
+    ProtocolError,
+    SafetyError,
+    TransportError,
+)
 from neurostim.core.units import TIME, format_current, format_time, parse_whole
 
 if TYPE_CHECKING:
@@ -138,30 +146,34 @@ def deliver(
     Raises
     ------
     DeliveryUncertain
-        Where the link was lost.
+        Where the link was lost, or the device did not tell what it delivered.
     DeviceFault
-        Where the device stopped with a fault; the dose is reconciled first.
+        Where the device stopped with a fault, or by its dead-man; the dose is reconciled first.
     """
     from neurostim.device import SystemClock
 
     clock = SystemClock()
-    with stopping_on_signals(stimulator) as asked, LiveLine(screen, clock, pace_s) as line:
-        started = session.start()
-        screen.print(f"dose {started.dose_number} [bold]delivering[/], ramping up")
-        end_ns = clock.monotonic_ns() + round(seconds * 1_000_000_000)
-        while may_go_on(session, asked) and clock.monotonic_ns() < end_ns:
-            session.watch()
-            line.show(session, seconds)
-        if session.delivering and not session.link_lost:
-            screen.print("soft stop: ramping down")
-            session.soft_stop()
-    if session.link_lost:
-        raise DeliveryUncertain(
-            "the link was lost during delivery; the device's own dead-man ends output within 500 ms",
-            remedy="Reconnect, then run again with --settle device to read what was delivered.",
-            code="link-lost",
-        )
-    found = session.finish()
+    # Signals are heard until the dose is on record: a third Ctrl-C must not cost the reconciliation.
+    with stopping_on_signals(stimulator) as asked:
+        with LiveLine(screen, clock, pace_s) as line:
+            started = session.start()
+            screen.print(f"dose {started.dose_number} [bold]delivering[/], ramping up")
+            end_ns = clock.monotonic_ns() + round(seconds * 1_000_000_000)
+            while may_go_on(session, asked) and clock.monotonic_ns() < end_ns:
+                session.watch()
+                line.show(session, seconds)
+            if session.delivering and not session.link_lost:
+                screen.print("soft stop: ramping down")
+                with untold_is_uncertain(started.dose_number):
+                    session.soft_stop()
+        if session.link_lost:
+            raise DeliveryUncertain(
+                "the link was lost during delivery; the device's own dead-man ends output within 500 ms",
+                remedy="Reconnect, then run again with --settle device to read what was delivered.",
+                code="link-lost",
+            )
+        with untold_is_uncertain(started.dose_number):
+            found = session.finish()
     show_reconciliation(found, screen)
     cause = session.stop_cause.name.lower()
     screen.print(f"output off ({cause.replace('_', ' ')})")
@@ -172,7 +184,27 @@ def deliver(
             fault=status.fault.name.lower(),
             remedy="Find the cause, then start deliberately with --clear.",
         )
+    if session.stop_cause.name == "DEAD_MAN":
+        raise DeviceFault(
+            "the device ended the dose by itself: it heard no living heartbeat",
+            fault="dead_man",
+            remedy="Find out what held this program or the line up, then start deliberately with --clear.",
+            code="dead-man",
+        )
     return Ended(found, cause, asked.soft)
+
+
+@contextmanager
+def untold_is_uncertain(dose_number: int) -> Iterator[None]:
+    """Within: a device that does not answer leaves open what it delivered, whatever the line's error is."""
+    try:
+        yield
+    except (TransportError, CommandTimeout, ProtocolError) as error:
+        raise DeliveryUncertain(
+            f"the device has not told what dose {dose_number} delivered: {error.message}",
+            remedy="See that output is off, then run again with --settle device to read what was delivered.",
+            code="not-reconciled",
+        ) from error
 
 
 class Asked:

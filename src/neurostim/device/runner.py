@@ -36,7 +36,8 @@ from neurostim.wire.messages import Role
 
 REPLY_NS: Final = 250_000_000
 MAX_WAIT_TO_SEND_NS: Final = 400_000_000
-NOT_SENT_NS: Final = 1_000_000_000
+# Longer than it takes to notice a silent link, which makes room for what a lossy stretch had filled.
+NOT_SENT_NS: Final = 2_000_000_000
 
 
 class Runner:

@@ -13,6 +13,7 @@ from neurostim.core.errors import (
     DeliveryUncertain,
     NeurostimError,
     ProtocolError,
+    TransportError,
 )
 from neurostim.device import (
     DeviceStatus,
@@ -197,6 +198,11 @@ class Session(Preparation):
             answer = self._await(self._stimulator.soft_stop())
         except CommandTimeout:
             self._stop_for_sure()
+            return
+        except TransportError:
+            self._stop_for_sure()
+            if self._maybe_on:
+                raise
             return
         self._declined_tick = answer.at_tick
         self._saw(Event.SOFT_STOP_SENT)
