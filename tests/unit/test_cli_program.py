@@ -280,3 +280,37 @@ def test_new_where_it_cannot_write_says_so(tmp_path):
     given = ("--lead", "octrode", "--therapy", "scs", "--amplitude", "1 mA")
     with pytest.raises(ConfigError, match="cannot be written"):
         invoke("new", tmp_path / "no" / "folder.toml", *given)
+
+
+def test_the_three_charge_warnings_are_told_apart():
+    told = invoke("check", "tonic", "--range", "0 mA .. 12.5 mA by 0.1 mA", "--saved", "burstdr").stdout
+    assert "charge warnings of the setting: none" in told
+    assert "SAF-DENSITY-RANGE" in told.partition("charge warnings of the range: ")[2].splitlines()[0]
+    assert "SAF-DENSITY-BURST" in told.partition("charge warnings of burstdr: ")[2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "4 mA",
+        "0 .. 4",
+        "0 mA .. 4 mA",
+        "0 mA .. nan mA by 1 mA",
+        "7 mA .. 9 mA by 0.1 mA",
+        "0 mA .. 8 mA by 0.1 uA",
+    ],
+)
+def test_a_range_that_cannot_be_is_refused(text):
+    with pytest.raises(ConfigError) as caught:
+        invoke("check", "tonic", "--range", text)
+    assert caught.value.problems
+    assert "found found" not in str(caught.value)
+
+
+def test_a_file_with_the_name_of_a_preset_is_not_passed_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tonic").write_text(VALID, encoding="utf-8")
+    with pytest.raises(ConfigError, match="same name"):
+        invoke("show", "tonic")
+    assert ask("show", "./tonic")["name"] == parse_program(VALID).name

@@ -136,9 +136,20 @@ def test_what_the_gate_refuses_is_compiled_all_the_same(file, table):
     assert max(int(one["amplitude_na"]) for one in rows(table)) == 150_000_000
 
 
-def test_a_lead_that_is_not_in_the_library_is_no_matter_of_compile(file, table):
-    file.write_text(swap('"octrode"', '"some-other-lead"', swap('"20 min"', '"3 s"')), encoding="utf-8")
-    assert compile_to(table, file)["rows"] > 0
+def test_leads_and_contacts_are_those_of_the_library(file, table):
+    file.write_text(swap('"octrode"', '"octrod"', swap('"20 min"', '"3 s"')), encoding="utf-8")
+    with pytest.raises(ConfigError, match="octrode"):
+        compile_to(table, file)
+    file.write_text(swap("5 = ", "9 = ", swap('"20 min"', '"3 s"')), encoding="utf-8")
+    with pytest.raises(ConfigError, match="1 to 8"):
+        compile_to(table, file)
+    assert not table.exists()
+
+
+def test_a_return_pad_is_the_device_s_and_passes_here(file, table):
+    file.write_text(swap("5 = ", "return = ", swap('"20 min"', '"3 s"')), encoding="utf-8")
+    compile_to(table, file)
+    assert {one["contact"] for one in rows(table)} == {"3", "return"}
 
 
 def test_what_the_format_refuses_on_this_grid_is_not_written(file, table):

@@ -22,7 +22,9 @@ def conform(
     trace: Annotated[
         Path, typer.Argument(help="Event table or trace, .csv or .npz, with its .json sidecar beside it.")
     ],
-    program: Annotated[Path, typer.Option("--program", help="The program file it should follow.")],
+    program: Annotated[
+        str, typer.Option("--program", help="The program file it should follow, or a preset.")
+    ],
     limits: Annotated[
         Path | None,
         typer.Option("--limits", help="TOML or JSON file with contact_current_na, phase_charge_ac ..."),
@@ -38,7 +40,7 @@ def conform(
     """Judge a trace or event table against its program; exit code 7 where it does not conform."""
     from neurostim.conformance import judge, read_trace
 
-    text = _parsed(program)
+    text = _parsed(_program_path(program))
     table, sidecar = read_trace(trace)
     report = judge(
         text,
@@ -55,6 +57,14 @@ def conform(
         typer.echo(report.to_text())
     if not report.conforms:
         raise typer.Exit(exits.CONFORMANCE)
+
+
+def _program_path(word: str) -> Path:
+    """The file of a program, or of a preset by its bare name."""
+    from neurostim.core.presets import presets
+
+    known = presets()
+    return known[word] if word in known and not Path(word).exists() else Path(word)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -37,13 +36,15 @@ class Check:
 
 def check_python() -> Iterator[Check]:
     """The interpreter and the packages it found."""
+    from importlib import metadata
+
     version = platform.python_version()
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield Check("python", "ok" if fits else "fail", version, "" if fits else "Use Python 3.11 to 3.13.")
     for name in PACKAGES:
         try:
-            yield Check(name, "ok", importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
+            yield Check(name, "ok", metadata.version(name))
+        except metadata.PackageNotFoundError:
             yield Check(
                 name, "fail", "not installed", "Run `make demo`, or install the neurostim wheel again."
             )
@@ -51,7 +52,9 @@ def check_python() -> Iterator[Check]:
 
 def check_simulator() -> Iterator[Check]:
     """The simulated device is found by its entry point."""
-    found = importlib.metadata.entry_points(group="neurostim.transports", name="sim")
+    from importlib import metadata
+
+    found = metadata.entry_points(group="neurostim.transports", name="sim")
     if found:
         yield Check("simulator", "ok", next(iter(found)).value)
     else:
@@ -97,6 +100,9 @@ def check_disk(folder: Path) -> Iterator[Check]:
     """The journal can be written, durably, and has room."""
     from tempfile import NamedTemporaryFile
 
+    if folder.exists() and not folder.is_dir():
+        yield Check("journal", "fail", f"{folder} is no folder", "Choose another with --journal.")
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder) as probe:

@@ -38,7 +38,7 @@ def limits(
     if port not in kinds:
         raise ConfigError(f"found --port {port}", allowed=", ".join(kinds), code="port")
     lead_class = lead_of(lead).lead_class if lead else None
-    layer = _subject_layer(subject) if subject else None
+    layer = subject_layer(subject) if subject else None
     rows = [_row(limit) for limit in effective_limits(kinds[port], lead_class, subject=layer).values()]
     if as_json:
         console.emit_json({"port": port, "lead": lead, "limits_sha256": packaged().sha256, "limits": rows})
@@ -88,7 +88,14 @@ def _row(limit: EffectiveLimit) -> dict[str, Any]:
     }
 
 
-def _subject_layer(path: Path) -> LimitLayer:
+def subject_layer(path: Path) -> LimitLayer:
+    """Read the tightenings for one subject.
+
+    Raises
+    ------
+    ConfigError
+        Where the file cannot be read, or with everything wrong in it.
+    """
     from neurostim.safety.limits import read_layer
 
     try:

@@ -141,17 +141,44 @@ def check(
     profile: Annotated[
         str | None, typer.Option(help="Device profile to judge on; default: the program's therapy.")
     ] = None,
+    range_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar='"MIN .. MAX by STEP"',
+            help="What the patient can reach in an area; repeat in the order of the areas.",
+        ),
+    ] = None,
+    saved: Annotated[
+        list[str] | None,
+        typer.Option("--saved", metavar="FILE", help="A program saved in a slot of the device; repeat."),
+    ] = None,
+    subject: Annotated[
+        Path | None, typer.Option("--subject", metavar="FILE", help="Tightenings for one subject (TOML).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a program by every safety rule on a nominal device; exit code 4 where one refuses."""
-    from neurostim.cli.program_check import judge, print_judgement
+    """Judge a program by every safety rule on a nominal device; exit code 4 where one refuses.
 
-    judgement = judge(load(file), profile)
+    With --range every amplitude the patient can reach is judged, with --saved every saved slot too.
+    """
+    from neurostim.cli.limits import subject_layer
+    from neurostim.cli.program_check import judge, print_judgement, print_saved
+
+    layer = subject_layer(subject) if subject else None
+    judgement = judge(load(file), profile, ranges=range_ or (), subject=layer)
+    slots = {name: judge(load(name), profile or judgement.profile, subject=layer) for name in saved or ()}
     if as_json:
-        console.emit_json(judgement.document())
+        document = judgement.document()
+        if slots:
+            document["saved"] = {name: one.document() for name, one in slots.items()}
+        console.emit_json(document)
     else:
-        print_judgement(console.out(), judgement)
-    raise typer.Exit(exits.SAFETY if judgement.verdict.refused else exits.OK)
+        screen = console.out()
+        print_judgement(screen, judgement)
+        print_saved(screen, judgement, slots)
+    refused = any(one.verdict.refused for one in (judgement, *slots.values()))
+    raise typer.Exit(exits.SAFETY if refused else exits.OK)
 
 
 @app.command("compile")
@@ -277,13 +304,13 @@ def new(
     raise typer.Exit(exits.SAFETY if judgement.verdict.refused else exits.OK)
 
 
-def _contact_index(program: Program) -> dict[str, int] | None:
-    """Device contacts of the labels of several leads; one lead needs no library."""
-    if len(program.leads) == 1:
-        return None
+def _contact_index(program: Program) -> dict[str, int]:
+    """Device contacts of the labels; a return pad passes, since it is the device that has one or not."""
     from neurostim.core.image import RETURN_INDEX
     from neurostim.core.program import RETURN_CONTACT
-    from neurostim.electrode.library import contact_map
+    from neurostim.electrode.library import check_contacts, contact_map
     from neurostim.electrode.library import lead as library_lead
 
-    return {**contact_map([library_lead(one) for one in program.leads]), RETURN_CONTACT: RETURN_INDEX}
+    leads = [library_lead(one) for one in program.leads]
+    check_contacts(program, leads, any_return=True)
+    return {**contact_map(leads), RETURN_CONTACT: RETURN_INDEX}

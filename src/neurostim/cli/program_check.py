@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from neurostim.cli.program_text import adjustments, widen
 from neurostim.core.compile import compile_program
 from neurostim.core.dose import Dose
+from neurostim.core.errors import ConfigError, Problem
 from neurostim.core.program import Program
 from neurostim.core.schedule import Schedule
-from neurostim.core.units import format_time
+from neurostim.core.units import CURRENT, format_time, parse_whole
 from neurostim.electrode.library import check_contacts, contact_map, lead
 from neurostim.safety import gate
-from neurostim.safety.findings import Finding, Severity
+from neurostim.safety.findings import Finding, Severity, figure
+from neurostim.safety.limits import LimitLayer
 from neurostim.safety.measures import State
 from neurostim.safety.profiles import profile as nominal
 
@@ -70,7 +73,13 @@ class Judgement:
         }
 
 
-def judge(program: Program, profile: str | None) -> Judgement:
+def judge(
+    program: Program,
+    profile: str | None,
+    *,
+    ranges: Sequence[str] = (),
+    subject: LimitLayer | None = None,
+) -> Judgement:
     """Compile a program on the nominal device of a profile and put it before the gate.
 
     Raises
@@ -83,7 +92,38 @@ def judge(program: Program, profile: str | None) -> Judgement:
     leads = [lead(one) for one in program.leads]
     check_contacts(program, leads)
     schedule = compile_program(program, capabilities.grid, contact_map(leads))
-    return Judgement(program, name, schedule, gate.check(schedule, leads, capabilities))
+    reach = read_ranges(ranges, len(schedule.names)) or None
+    verdict = gate.check(schedule, leads, capabilities, ranges=reach, subject_limits=subject)
+    return Judgement(program, name, schedule, verdict)
+
+
+def read_ranges(texts: Sequence[str], areas: int) -> list[gate.AmplitudeRange]:
+    """Read what the patient can reach, ``"0 mA .. 4 mA by 0.1 mA"`` an area, in order.
+
+    Raises
+    ------
+    ConfigError
+        With every range that cannot be read, or more of them than areas.
+    """
+    problems: list[Problem] = []
+    found: list[gate.AmplitudeRange] = []
+    if len(texts) > areas:
+        problems.append(Problem("--range", f"{len(texts)} ranges", f"at most one for each of {areas} areas"))
+    for area, text in enumerate(texts):
+        low, dots, rest = text.partition("..")
+        high, by, step = rest.partition(" by ")
+        try:
+            if not dots or not by:
+                raise ConfigError(f"found {text!r}", allowed='text such as "0 mA .. 4 mA by 0.1 mA"')
+            numbers = [parse_whole(one.strip(), CURRENT) for one in (low, high, step)]
+        except ConfigError as error:
+            found_text = error.message.removeprefix("found ")
+            problems.append(Problem(f"--range {area + 1}", found_text, error.allowed))
+        else:
+            found.append(gate.AmplitudeRange(area, *numbers))
+    if problems:
+        raise ConfigError("the ranges cannot be read", problems=problems, code="ranges")
+    return found
 
 
 def interleave(schedule: Schedule) -> dict[str, Any]:
@@ -127,6 +167,26 @@ def print_judgement(screen: Console, judgement: Judgement) -> None:
     _print_sum(screen, findings)
 
 
+def print_saved(screen: Console, judgement: Judgement, slots: Mapping[str, Judgement]) -> None:
+    """Say of each saved slot how it stands, and gather the three charge warnings where slots are given."""
+    if not slots:
+        return
+    screen.print()
+    for name, one in slots.items():
+        _print_line(screen, f"saved {name}", one.verdict.severity)
+    warned = gate.charge_warnings(judgement.verdict, {name: one.verdict for name, one in slots.items()})
+    kinds = {"the setting": warned.setting, "the range": warned.range, **warned.slots}
+    for name, findings in kinds.items():
+        codes = ", ".join(dict.fromkeys(one.code for one in findings)) or "none"
+        screen.print(f"charge warnings of {name}: {codes}", markup=False)
+
+
+def _print_line(screen: Console, name: str, severity: Severity) -> None:
+    style, word = _STYLES[severity]
+    screen.print(f"[{style}]{word}[/]", end=" ")
+    screen.print(name, markup=False)
+
+
 def _alike(findings: list[Finding]) -> list[list[Finding]]:
     """Findings of one rule that say the same of several places, together."""
     groups: dict[tuple[object, ...], list[Finding]] = {}
@@ -139,7 +199,7 @@ def _figures(finding: Finding) -> tuple[str, str, str]:
     """Value, limit and margin for people."""
     if isinstance(finding.measure, State):
         return "no" if finding.measure.violated else "yes", "", ""
-    value = "unknown" if finding.value is None else f"{float(finding.value):.4g} {finding.unit}"
+    value = "unknown" if finding.value is None else f"{figure(finding.value)} {finding.unit}"
     margin = "" if finding.margin is None else f"{float(finding.margin):.0f} %"
     return value, finding.limit_text, margin
 

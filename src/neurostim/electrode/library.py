@@ -143,15 +143,17 @@ def contact_map(leads: Sequence[Lead]) -> dict[str, int]:
     return {site.label: index for index, site in sites(leads).items()}
 
 
-def check_contacts(program: Program, leads: Sequence[Lead]) -> None:
+def check_contacts(program: Program, leads: Sequence[Lead], *, any_return: bool = False) -> None:
     """Refuse a program that names contacts these leads do not have.
+
+    With ``any_return`` a return pad passes that no lead declares: a device may have one.
 
     Raises
     ------
     ConfigError
         Code ``unknown-contact``, with every unknown contact of every area; or as `sites`.
     """
-    known = contact_map(leads)
+    known = {*contact_map(leads), *([RETURN_CONTACT] if any_return else [])}
     allowed = _allowed(leads)
     problems = [
         Problem(f"area[{number}].contacts.{share.contact}", _found(share.contact, leads), allowed)

@@ -149,14 +149,15 @@ class Finding:
     @property
     def message(self) -> str:
         """One sentence for people."""
+        if isinstance(self.measure, State):
+            text = f"{self.title} at {self.place}: {'no' if self.measure.violated else 'yes'}"
+            return f"{text}; {self.detail}" if self.detail else text
         parts = [self.title, f"at {self.place}"]
         if isinstance(self.measure, Unknown):
             parts.append(f"is unknown ({self.measure.why})")
-        elif not isinstance(self.measure, State) and self.value is not None:
-            parts.append(f"is {float(self.value):.4g} {self.unit}".rstrip())
-        elif isinstance(self.measure, State):
-            parts.append("does not hold" if self.measure.violated else "holds")
-        if self.limit_text and not isinstance(self.measure, State):
+        elif self.value is not None:
+            parts.append(f"is {figure(self.value)} {self.unit}".rstrip())
+        if self.limit_text:
             parts.append(
                 f"({self.severity.word}: {self.effective.row.fires} {self.limit_text}, {self.layer})"
             )
@@ -180,6 +181,12 @@ class Finding:
             "conditions": self.conditions,
             "message": self.message,
         }
+
+
+def figure(value: Fraction) -> str:
+    """A number for people: four figures, and never an exponent."""
+    text = f"{float(value):.4g}"
+    return f"{float(value):.0f}" if "e+" in text else text
 
 
 def judge(

@@ -22,7 +22,7 @@ from neurostim.electrode.lead import LeadClass
 from neurostim.safety.quantities import KINDS, Kind
 
 LIMITS_FORMAT: Final = "neurostim-limits/1"
-LIMITS_SHA256: Final = "2632d730946984dce633fa81e91bbe9423b372fffb384e18081417ac5e2d0b63"
+LIMITS_SHA256: Final = "36ac819a8a8c0dd927f1664e092394a91eb35587c2bccc684993faf934c80973"
 """SHA-256 of ``limits.toml``, line ends as in the repository; a change to the data must change this too."""
 
 TIERS: Final = ("note", "warn", "refuse")
@@ -239,14 +239,17 @@ def _loosening(row: RuleRow, tier: str, old: Bound | None, new: Bound) -> Proble
 def describe(row: RuleRow, bound: Bound) -> str:
     """A bound for people, such as ``12.7 mA`` or ``2 Hz .. 1200 Hz``."""
     if row.fires == "outside":
-        return ", ".join(
-            f"{_number(low, row.kind)} .. {_number(high, row.kind)} Hz" for low, high in bound.bands
-        )
+        return ", ".join(_band_text(low, high, row.kind) for low, high in bound.bands)
     if row.fires == "state":
         return "must hold"
     if row.kind is KINDS["time"]:
         return format_time(bound.value)
     return f"{_number(bound.value, row.kind)} {row.kind.shown}".strip()
+
+
+def _band_text(low: int, high: int, kind: Kind) -> str:
+    ends = dict.fromkeys((_number(low, kind), _number(high, kind)))
+    return f"{' .. '.join(ends)} {kind.shown}"
 
 
 def _number(value: int, kind: Kind) -> str:
@@ -294,7 +297,8 @@ def read_layer(name: str, table: Mapping[str, Mapping[str, object]]) -> LimitLay
                 if (row.fires == "outside") != bool(bound.bands):
                     raise ConfigError(f"found {entry[tier]!r}", allowed=_kind_words(row))
             except ConfigError as error:
-                problems.append(Problem(f"{name}.{code}.{tier}", error.message, error.allowed))
+                found = error.message.removeprefix("found ")
+                problems.append(Problem(f"{name}.{code}.{tier}", found, error.allowed))
             else:
                 entries.append(Tightening(code, tier, bound.value, reason, bound.bands))
     if problems:
