@@ -122,6 +122,9 @@ class DeviceCore:
             return
         for item in self._decoder.feed(data):
             try:
+                # Looked at when a frame comes and at moments of its own, never because time was cut there:
+                # the same inputs give the same record.
+                self._run_output()
                 self._take(item)
             except PowerCut:
                 self._power_fails()
@@ -139,7 +142,6 @@ class DeviceCore:
         if self._dead or self._hung_since is not None:
             return
         try:
-            self._run_output()
             self._make_log_durable()
         except PowerCut:
             self._power_fails()
@@ -173,10 +175,11 @@ class DeviceCore:
 
     def close(self) -> None:
         """Finish what is being recorded: output still on loses its supply."""
-        if self.delivery is not None and not self._dead:
-            self._run_output()
-            if self.state in ON:
-                self.delivery.power_lost(self.now_ticks)
+        if self._dead:
+            return
+        self._run_output()
+        if self.delivery is not None:
+            self.delivery.power_lost(self.now_ticks)
             self._finish_dose()
 
     # -------------------------------------------------------------------------------------- clock
@@ -253,8 +256,8 @@ class DeviceCore:
 
     def restart(self) -> None:
         """Switch the supply off and on again."""
+        self._run_output()
         if self.delivery is not None:
-            self._run_output()
             self.delivery.power_lost(self.now_ticks)
             self.delivery.settle()
             self.delivery.write(self._traces, self._ppm)

@@ -44,7 +44,8 @@ class Delivery:
         self.image = image
         self.record = record
         self.start = record.start_tick
-        self.engine = PulseEngine(image, tissue, physics, record=recording)
+        # Pulse by pulse: what flowed must not depend, not even by a rounding, on how time was cut.
+        self.engine = PulseEngine(image, tissue, physics, record=recording, closed_form=False)
         self.commands: list[dict[str, Any]] = [{"at_ticks": 0, "name": "start"}]
         self._memory = memory
         self._recording = recording

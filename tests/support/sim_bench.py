@@ -69,21 +69,30 @@ class SimHost:
             (self.events if isinstance(message, Event) else replies).append(message)
         return replies
 
-    def ask(self, request: Request) -> Any:
-        """Send a command now with a fresh lease; returns the reply."""
+    def packed(self, request: Request) -> bytes:
+        """A command as it goes on the line, with a fresh lease."""
+        return pack(
+            request,
+            session=self.session,
+            sequence=self.sequence,
+            command_id=self.command,
+            lease_us=self.core.now_us,
+        )
+
+    def ask_anyway(self, request: Request) -> Any:
+        """Send a command now; None where the device gives no answer."""
         self.heard()
         self.sequence += 1
         self.command += 1
-        self.core.receive(
-            pack(
-                request,
-                session=self.session,
-                sequence=self.sequence,
-                command_id=self.command,
-                lease_us=self.core.now_us,
-            )
-        )
-        return self.heard()[-1]
+        self.core.receive(self.packed(request))
+        replies = self.heard()
+        return replies[-1] if replies else None
+
+    def ask(self, request: Request) -> Any:
+        """Send a command now; returns the reply."""
+        reply = self.ask_anyway(request)
+        assert reply is not None
+        return reply
 
     def hello(self, nonce: int = 1) -> None:
         """Take control."""
@@ -105,7 +114,7 @@ class SimHost:
         while self.beat_ns <= at_ns:
             self.silent_until(self.beat_ns)
             self.beats += 1
-            self.ask(m.Heartbeat(self.beats, self.beats))
+            self.ask_anyway(m.Heartbeat(self.beats, self.beats))
             self.beat_ns += BEAT_NS
         self.silent_until(at_ns)
 
