@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -96,3 +97,32 @@ def test_a_device_that_falls_silent_in_a_dose_leaves_no_doubt_that_there_is_doub
             code, _, progress = ended(*words(tmp_path, device.url, "1 s", "--settle", "device", "--clear"))
             assert code == exits.OK, progress
             assert "settled the start" in progress
+
+
+def test_a_stop_that_nobody_confirms_is_shown_at_once_with_what_to_do(tmp_path: Path) -> None:
+    with (
+        simulated(tmp_path) as device,
+        Host(*words(tmp_path, device.url, "2 h", "--json")) as host,
+    ):
+        host.until("delivering")
+        os.kill(device.pid, signal.SIGSTOP)
+        try:
+            host.signal(signal.SIGINT)
+            host.signal(signal.SIGINT)
+            host.until("pull the lead cable")
+            code, document = host.end()
+        finally:
+            os.kill(device.pid, signal.SIGCONT)
+        assert (code, document["error"]) == (exits.UNCERTAIN, "not-reconciled")
+
+
+def test_a_current_that_the_rail_limits_is_told_while_it_lasts(tmp_path: Path) -> None:
+    with (
+        simulated(tmp_path) as device,
+        Host(*words(tmp_path, device.url, "2 h", "--json")) as host,
+    ):
+        host.until("delivering")
+        device.order("fault open:3")
+        assert "contact 3" in host.until("the rail limits")
+        code, _ = host.end()
+        assert code == exits.DEVICE

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from neurostim.core.hardware import Impedances
-    from neurostim.device import Clock, DeviceStatus, Stimulator
+    from neurostim.device import Clock, DeviceStatus, Happening, Stimulator
     from neurostim.safety.gate import Finding, Verdict
     from neurostim.session import LiveDose, Reconciliation, Session
 
@@ -38,6 +38,18 @@ app = typer.Typer()
 PACE_S: Final = 10.0
 CONTROL_RETRY_S: Final = 0.25
 CONTROL_MARGIN_NS: Final = 500_000_000
+_ALARMS: Final = {
+    "STOP NOT CONFIRMED": "bold red",
+    "stop escalated": "bold red",
+    "delivery uncertain": "bold red",
+    "link lost": "yellow",
+    "link silent": "yellow",
+    "link heard again": "yellow",
+    "session lost": "yellow",
+    "device restarted": "yellow",
+    "heartbeat withheld": "yellow",
+    "heartbeat refused": "yellow",
+}
 _SEVERITY_STYLES: Final = {"refuse": "bold red", "warn": "yellow", "note": "cyan"}
 
 
@@ -153,6 +165,7 @@ def deliver(
     from neurostim.device import SystemClock
 
     clock = SystemClock()
+    session.on_happening = Alarms(screen).show
     # Signals are heard until the dose is on record: a third Ctrl-C must not cost the reconciliation.
     with stopping_on_signals(stimulator) as asked:
         with LiveLine(screen, clock, pace_s) as line:
@@ -192,6 +205,33 @@ def deliver(
             code="dead-man",
         )
     return Ended(found, cause, asked.soft)
+
+
+class Alarms:
+    """Says at once what a person at the stimulator has to know of link, stops and current."""
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        self._limited: set[int] = set()
+
+    def show(self, happening: Happening) -> None:
+        """Show a happening, where it is one to be shown."""
+        from neurostim.device import Notice
+        from neurostim.wire.messages import Compliance
+
+        if isinstance(happening, Notice):
+            style = _ALARMS.get(happening.kind.value)
+            if style is not None:
+                self._screen.print(happening.text, style=style, markup=False)
+        elif isinstance(happening.message, Compliance) and happening.message.contact not in self._limited:
+            one = happening.message
+            self._limited.add(one.contact)
+            self._screen.print(
+                f"the rail limits contact {one.contact}: {format_current(one.delivered_na)} "
+                f"of {format_current(one.commanded_na)}",
+                style="yellow",
+                markup=False,
+            )
 
 
 @contextmanager

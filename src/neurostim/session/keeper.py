@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -63,6 +63,9 @@ class Keeper:
         Where the delivery stands; what it does not allow is refused before anything is sent.
     link_lost : bool
         Whether the link broke or the device forgot the session.
+    on_happening : callable or None
+        Told of everything critical at once, also while the session waits for an answer: for whoever shows
+        it to a person.
     """
 
     def __init__(self, stimulator: Stimulator, clock: Clock) -> None:
@@ -71,6 +74,7 @@ class Keeper:
         self.live: LiveDose | None = None
         self.link_lost = False
         self.interlock = State.IDLE
+        self.on_happening: Callable[[Happening], None] | None = None
         self._stimulator = stimulator
         self._clock = clock
         self._journal: Journal | None = None
@@ -112,6 +116,8 @@ class Keeper:
         """Take what the device and the link told, into the journal and the state shown."""
         for happening in self._stimulator.take_critical():
             self._seen.append(happening)
+            if self.on_happening is not None:
+                self.on_happening(happening)
             self._understand(happening)
         for event in self._stimulator.take_telemetry():
             self._seen.append(event)
@@ -178,6 +184,7 @@ class Keeper:
         else:
             self._saw(Event.STOP_UNCONFIRMED)
             self._note("stop_not_confirmed", {"text": str(error)})
+            self._take_in()
 
     def _record(self, kind: str, data: Mapping[str, Json], *, durable: bool = False) -> None:
         """Write a record; where that fails, output is stopped before anything else."""
