@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,11 +15,12 @@ from neurostim_sim.core import DeviceCore
 from neurostim_sim.faults import parse_fault
 from neurostim_sim.profiles import profile
 from neurostim_sim.servers.attached import AttachedDevice
+from neurostim_sim.servers.line import Dice
 from neurostim_sim.store import FileMedium, MemoryMedium
 from neurostim_sim.trace import TraceFiles
 
 OPTIONS: Final = {
-    "seed": "whole number that decides tokens and what faults do",
+    "seed": "whole number that decides tokens, what faults do, and where the contacts lie in the tissue",
     "lead": "lead of the library that is plugged in; may be given more than once",
     "impedance": "CONTACT=OHM, comma-separated: resistances of single contacts",
     "ppm": "error of the device's clock, in parts in a million",
@@ -30,6 +31,7 @@ OPTIONS: Final = {
     "serial": "serial number",
 }
 MOST_PPM: Final = 10_000
+SPREAD_PERMILLE: Final = 150
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Settings:
         """
         if abs(self.ppm) > MOST_PPM:
             raise ConfigError(f"found {self.ppm} ppm", allowed=f"-{MOST_PPM} to {MOST_PPM}", code="ppm")
+        leads = [lead(name) for name in self.leads]
         traces = TraceFiles(self.trace, self.serial_number, self.time_base) if self.trace else None
         return DeviceCore(
             profile(self.profile, self.serial_number),
             seed=self.seed,
             medium=FileMedium(self.store) if self.store else MemoryMedium(),
-            leads=[lead(name) for name in self.leads],
-            series_ohm=self.impedances,
+            leads=leads,
+            series_ohm={**spread(leads or default_leads(self.profile), self.seed), **self.impedances},
             ppm=self.ppm,
             traces=traces,
         )
@@ -75,6 +78,21 @@ class Settings:
             name, at_ns = parse_fault(text)
             device.inject(name, at_ns)
         return device
+
+
+def spread(leads: Sequence[Lead], seed: int) -> dict[int, int]:
+    """Resistances of contacts as no two in tissue are alike [ohm]: within 15 % of the library's, by the seed.
+
+    Illustrative (grade C); the same seed gives the same patient. Seed 0 keeps the values of the library.
+    """
+    if seed == 0:
+        return {}
+    dice = Dice(seed)
+    every = [one.circuit.series_ohm for one in leads for _ in one.contacts]
+    return {
+        number: ohm * (1000 + dice.below(2 * SPREAD_PERMILLE + 1) - SPREAD_PERMILLE) // 1000
+        for number, ohm in enumerate(every, 1)
+    }
 
 
 def default_leads(name: str) -> list[Lead]:
