@@ -133,6 +133,8 @@ class Delivery:
             for index, area in enumerate(totals.areas)
         ]
         self.record.clipped = sum(area.clipped for area in totals.areas)
+        if self.record.running:
+            self.record.end_tick = self.start + self.engine.now_ticks
 
     def write(self, files: TraceFiles | None, ppm: int) -> None:
         """Write the record of this dose, where one is asked."""

@@ -77,6 +77,10 @@ class DoseRecord:
     clipped: int = 0
     areas: list[list[int]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # A dose whose supply is lost ends on record where it was last saved, never before its start.
+        self.end_tick = max(self.end_tick, self.start_tick)
+
     @property
     def is_stimulation(self) -> bool:
         """Whether a program ran, not a measurement."""

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from neurostim.core.compile import compile_program
 from neurostim.core.errors import ConfigError
 from neurostim.core.image import Grid, ImageArea, ProgramImage
 from neurostim.core.program import Recharge
+from neurostim.core.program_file import parse_program
+from neurostim.electrode.library import lead
+from neurostim.safety.gate import AmplitudeRange, approve, check
 from neurostim.wire import messages as m
 from neurostim.wire.codec import pack, unpack
 from neurostim.wire.frame import Frame, FrameDecoder
@@ -24,6 +28,17 @@ MS = 1_000_000
 HOST = b"H" * 16
 APPROVAL = b"\x01" * 32
 ALL_EIGHT = 0xFF
+OFF_THE_GRID = """
+format = "neurostim-program/1"
+name = "between two steps"
+therapy = "scs"
+lead = "octrode"
+[[area]]
+amplitude = "1.2345 mA"
+contacts = { 3 = "-100 %", 5 = "+100 %" }
+pulse = { width = "200 us", recharge = "passive" }
+train = { rate = "50 Hz" }
+"""
 
 
 @dataclass
@@ -290,3 +305,44 @@ def test_a_token_that_was_dropped_is_invalid_and_not_expired() -> None:
 def test_a_fault_at_a_contact_the_device_lacks_is_refused() -> None:
     with pytest.raises(ConfigError):
         bench().core.inject("open:200", 0)
+
+
+def test_a_dose_that_lost_its_supply_does_not_end_before_it_began() -> None:
+    host = bench()
+    host.start(scs())
+    host.live(2900)
+    host.core.restart()
+    host.hello(nonce=2)
+    dose = host.send(m.Dose(0))
+    assert dose.stop_cause is m.StopCause.POWER_LOST
+    assert 1_900_000 < dose.end_tick - dose.start_tick <= 2_900_000
+
+
+def test_a_dose_that_lost_its_supply_at_once_lasted_no_time() -> None:
+    host = bench()
+    host.start(scs())
+    host.core.restart()
+    host.hello(nonce=2)
+    dose = host.send(m.Dose(0))
+    assert dose.end_tick == dose.start_tick
+
+
+def test_what_the_gate_approves_between_two_steps_the_device_takes() -> None:
+    leads = (lead("octrode"),)
+    text = OFF_THE_GRID
+    capabilities = profile("scs").capabilities
+    schedule = compile_program(parse_program(text), capabilities.grid)
+    verdict = check(schedule, leads, capabilities)
+    approved = approve(verdict, dict.fromkeys(verdict.to_acknowledge, "a test on a simulated device"))
+    host = bench()
+    host.hello()
+    ranges = tuple(m.RangeOfArea(r.area, r.min_na, r.max_na, r.step_na) for r in approved.ranges)
+    assert isinstance(host.load(approved.image, ranges), m.LoadCommitReply)
+
+
+def test_a_range_whose_steps_miss_the_setting_is_refused_by_the_host() -> None:
+    capabilities = profile("scs").capabilities
+    schedule = compile_program(parse_program(OFF_THE_GRID), capabilities.grid)
+    with pytest.raises(ConfigError) as caught:
+        check(schedule, (lead("octrode"),), capabilities, ranges=[AmplitudeRange(0, 0, 2_000_000, 10_000)])
+    assert "whole steps" in str(caught.value)

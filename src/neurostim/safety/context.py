@@ -277,10 +277,14 @@ def _area(case: Case, known: Mapping[int, Site], number: int) -> AreaUse:
 
 
 def default_ranges(schedule: Schedule) -> tuple[AmplitudeRange, ...]:
-    """Without a patient's range: from zero to the setting, in steps of the grid."""
+    """Without a patient's range: up to the setting in steps of the grid, from zero or less than a step above.
+
+    A setting between two steps of the grid is on a step of its range, as the device asks for.
+    """
     step = schedule.image.grid.step_na
     return tuple(
-        AmplitudeRange(number, 0, area.amplitude_na, step) for number, area in enumerate(schedule.image.areas)
+        AmplitudeRange(number, area.amplitude_na % step, area.amplitude_na, step)
+        for number, area in enumerate(schedule.image.areas)
     )
 
 
@@ -316,6 +320,14 @@ def checked_ranges(schedule: Schedule, ranges: Sequence[AmplitudeRange] | None) 
             )
         if given.step_na <= 0 or given.step_na % grid_step:
             problems.append(Problem(f"{place}.step", f"{given.step_na} nA", f"a multiple of {grid_step} nA"))
+        elif (given.max_na - given.min_na) % given.step_na or (setting - given.min_na) % given.step_na:
+            problems.append(
+                Problem(
+                    place,
+                    f"{given.min_na} to {given.max_na} nA in steps of {given.step_na} nA around {setting} nA",
+                    "whole steps from min to max, the setting on one of them, or the device refuses it",
+                )
+            )
         found[given.area] = given
     if problems:
         raise ConfigError("the amplitude ranges are wrong", problems=problems, code="ranges")
