@@ -175,12 +175,12 @@ class DeviceCore:
 
     def close(self) -> None:
         """Finish what is being recorded: output still on loses its supply."""
-        if self._dead:
-            return
-        self._run_output()
+        if not self._dead:
+            self._run_output()
         if self.delivery is not None:
             self.delivery.power_lost(self.now_ticks)
             self._finish_dose()
+        self._medium.close()
 
     # -------------------------------------------------------------------------------------- clock
 
@@ -366,6 +366,8 @@ class DeviceCore:
     @property
     def output_on(self) -> bool:
         """Whether current may flow now."""
+        if self._dead:
+            return False
         if self.state in ON:
             return True
         return self.delivery is not None and not self.delivery.engine.is_quiet

@@ -6,9 +6,11 @@ bank whose checksum holds. What is read is therefore the old document or the new
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import struct
+import weakref
 import zlib
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -33,6 +35,9 @@ class Medium(Protocol):
 
     def write(self, offset: int, data: bytes) -> None:
         """Make bytes durable."""
+
+    def close(self) -> None:
+        """The device is gone for good; what it wrote stays."""
 
 
 class MemoryMedium:
@@ -59,16 +64,47 @@ class MemoryMedium:
         if cut:
             raise PowerCut
 
+    def close(self) -> None:
+        """Nothing to do: another device may take the memory over."""
+
 
 class FileMedium:
-    """A medium in a file; every write is synchronised before it counts."""
+    """A medium in a file; every write is synchronised before it counts.
+
+    A file that cannot be written, on a full disk for instance, is to the device a supply that fails.
+
+    Raises
+    ------
+    ConfigError
+        For a file that cannot be opened, that another device uses, or that holds something else.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(f"cannot open the store {path}: {error.strerror}", code="store") from error
+        self._closing = weakref.finalize(self, os.close, self._descriptor)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise ConfigError(
+                f"another device uses the store {path}",
+                remedy="Give each simulated device a store of its own.",
+                code="store",
+            ) from error
+        starts = [self.read(bank * BANK_BYTES, len(_MAGIC)) for bank in (0, 1)]
+        if any(starts) and not any(
+            start == _MAGIC[: len(start)] or not any(start) for start in starts if start
+        ):
+            self.close()
+            raise ConfigError(
+                f"{path} is no store of a simulated device",
+                remedy="Name another file: this one would be overwritten.",
+                code="store",
+            )
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes from ``offset`` on."""
@@ -76,12 +112,17 @@ class FileMedium:
 
     def write(self, offset: int, data: bytes) -> None:
         """Write and synchronise."""
-        os.pwrite(self._descriptor, data, offset)
-        os.fsync(self._descriptor)
+        try:
+            while data:
+                written = os.pwrite(self._descriptor, data, offset)
+                offset, data = offset + written, data[written:]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise PowerCut(f"the store cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the file; another device may use it from now on."""
+        self._closing()
 
 
 class Store:
@@ -99,9 +140,9 @@ class Store:
         written = False
         for bank in (0, 1):
             head = self._medium.read(bank * BANK_BYTES, _HEADER.size)
+            written |= any(head)
             if len(head) < _HEADER.size:
                 continue
-            written |= any(head)
             magic, sequence, length, checksum = _HEADER.unpack(head)
             if magic != _MAGIC or length > BANK_BYTES - _HEADER.size or sequence <= self._sequence:
                 continue

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neurostim.core.image import ProgramImage
+from neurostim.core.image import ImageArea, ProgramImage
+from neurostim.core.program import Recharge
 from neurostim.electrode.library import lead
 from neurostim.wire import messages as m
 from neurostim.wire.codec import pack, unpack
@@ -43,6 +44,31 @@ def device(
     for contact in core.tissue.contacts.values():
         contact.plugged = True
     return core
+
+
+def tonic(name: str = "scs", **changes: Any) -> ProgramImage:
+    """A tonic program on contacts 3 and 5 that rises in half a second."""
+    values: dict[str, Any] = {
+        "amplitude_na": 2_000_000,
+        "shares": ((3, -1000), (5, 1000)),
+        "width_ticks": 300,
+        "interphase_ticks": 0,
+        "recharge": Recharge.PASSIVE,
+        "ratio": 1,
+        "period_num": 20_000_000,
+        "period_den": 1,
+        "burst_pulses": 1,
+        "burst_period_num": 0,
+        "burst_period_den": 1,
+        "ramp_up_ns": 500 * MS,
+        "ramp_down_ns": 500 * MS,
+        "delay_ns": 0,
+        "on_ns": 0,
+        "off_ns": 0,
+        "priority": 1,
+    }
+    area = ImageArea(**{**values, **changes})
+    return ProgramImage(profile(name).capabilities.grid, (area,), 0, False, False)
 
 
 class SimHost:
@@ -132,11 +158,19 @@ class SimHost:
         reply = self.ask(m.LoadCommit(0, digest, APPROVAL, ranges))
         assert reply == m.LoadCommitReply(0, digest), reply
 
-    def fire(self) -> m.FireReply:
-        """Arm and start slot 0."""
+    def arm(self) -> m.ArmReply:
+        """Arm slot 0."""
         armed = self.ask(m.Arm(ArmKind.STIMULATION, 0, self.core.memory.slots[0].digest, APPROVAL))
         assert isinstance(armed, m.ArmReply), armed
-        reply = self.ask(m.Fire(armed.token, armed.dose_count))
+        return armed
+
+    def fire_with(self, armed: m.ArmReply) -> Any:
+        """Start what was armed; returns the reply, None without one."""
+        return self.ask_anyway(m.Fire(armed.token, armed.dose_count))
+
+    def fire(self) -> m.FireReply:
+        """Arm and start slot 0."""
+        reply = self.fire_with(self.arm())
         assert isinstance(reply, m.FireReply), reply
         return reply
 

@@ -55,6 +55,7 @@ def deliver(settings: Settings, slot: int, duration_ns: int, speed: float, clock
     core = settings.core()
     held = core.memory.slots[slot] if 0 <= slot < len(core.memory.slots) else None
     if held is None or not held.committed:
+        core.close()
         raise ConfigError(
             f"slot {slot} of the store holds no program",
             remedy="Load one first: neurostim run, with the simulator started with --store.",
@@ -107,4 +108,5 @@ def deliver(settings: Settings, slot: int, duration_ns: int, speed: float, clock
             ppm=settings.ppm,
         )
         document["trace"] = str(path)
+    core.close()
     return document
