@@ -141,15 +141,19 @@ class Delivery:
         if files is None or not self._recording:
             return
         rows: NDArray[np.int64] = self.engine.take_rows()
-        files.write(
-            self.record.number,
-            rows,
-            self.image.grid,
-            self.commands,
-            image_sha256=self.record.image,
-            end_ticks=self.engine.now_ticks,
-            ppm=ppm,
-        )
+        try:
+            files.write(
+                self.record.number,
+                rows,
+                self.image.grid,
+                self.commands,
+                image_sha256=self.record.image,
+                end_ticks=self.engine.now_ticks,
+                ppm=ppm,
+            )
+        except OSError as error:
+            # The recorder stands beside the device: a full disk must not end what the device still serves.
+            files.tell_lost(self.record.number, error)
 
     def _log(self, name: str, ticks: int, **more: int | str) -> None:
         self.commands.append({"at_ticks": self.at(ticks), "name": name, **more})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -91,6 +93,16 @@ class TraceFiles:
         path.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
         os.replace(fresh, path)
         return path
+
+    def tell_lost(self, dose_number: int, error: OSError) -> None:
+        """Say on standard error that the record of a dose could not be written, and leave no half of it."""
+        path = self._folder / f"{self._stem}-dose{dose_number:04}{self._suffix}"
+        with contextlib.suppress(OSError):
+            path.with_name(f".{path.name}").unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+        print(
+            f"the record of dose {dose_number} is lost: {path}: {error.strerror}", file=sys.stderr, flush=True
+        )
 
     def _columns(self, rows: NDArray[np.int64], tick_ns: int, ppm: int) -> Mapping[str, NDArray[Any]]:
         start = rows[:, at.T_START] * tick_ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from neurostim.wire.layout import Request
 from neurostim_sim.core import DeviceCore
 from neurostim_sim.profiles import profile
 from neurostim_sim.store import BANK_BYTES, MemoryMedium
+from neurostim_sim.trace import TraceFiles
 
 MS = 1_000_000
 HOST = b"H" * 16
@@ -346,3 +348,17 @@ def test_a_range_whose_steps_miss_the_setting_is_refused_by_the_host() -> None:
     with pytest.raises(ConfigError) as caught:
         check(schedule, (lead("octrode"),), capabilities, ranges=[AmplitudeRange(0, 0, 2_000_000, 10_000)])
     assert "whole steps" in str(caught.value)
+
+
+def test_a_disk_that_takes_no_record_does_not_end_the_device(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "traces"
+    host = bench(traces=TraceFiles(folder, "T"))
+    host.start(scs())
+    host.live(600)
+    folder.rmdir()
+    assert isinstance(host.send(m.Stop()), m.StopReply)
+    host.live(500)
+    assert host.send(m.Status()).state is m.DeviceState.STOPPED
+    assert "the record of dose 1 is lost" in capsys.readouterr().err
