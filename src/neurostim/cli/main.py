@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ import neurostim
 from neurostim.cli import console, exits
 from neurostim.core.errors import NeurostimError
 
-# Each module defines `app`; importing one must stay cheap, since `--help` imports them all.
+# Each module defines `app`; importing one must stay cheap, since the list of commands imports them all.
 _GROUPS = ("program",)
 _COMMANDS = ("demo", "run", "impedance", "devices", "conform", "limits", "doctor", "sim")
 
@@ -26,8 +27,10 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def build() -> typer.Typer:
-    """Assemble the application from its command modules."""
+def build(words: Sequence[str] = ()) -> typer.Typer:
+    """Assemble the application from its command modules; from one, where ``words`` begin with its name."""
+    named = {words[0]} & {*_COMMANDS, *_GROUPS} if words else set()
+    wanted = named or {*_COMMANDS, *_GROUPS}
     app = typer.Typer(
         name="neurostim",
         no_args_is_help=True,
@@ -44,10 +47,10 @@ def build() -> typer.Typer:
     ) -> None:
         del version  # eager: its callback has already answered
 
-    for name in _COMMANDS:
-        app.add_typer(importlib.import_module(f"neurostim.cli.{name}").app)
-    for name in _GROUPS:
-        app.add_typer(importlib.import_module(f"neurostim.cli.{name}").app, name=name)
+    for name in (*_COMMANDS, *_GROUPS):
+        if name in wanted:
+            group = name if name in _GROUPS else None
+            app.add_typer(importlib.import_module(f"neurostim.cli.{name}").app, name=group)
     return app
 
 
@@ -56,7 +59,7 @@ def main() -> None:
     as_json = "--json" in sys.argv
     try:
         # Left to itself typer writes usage errors for people and ends the process.
-        sys.exit(build()(standalone_mode=not as_json))
+        sys.exit(build(sys.argv[1:])(standalone_mode=not as_json))
     except NeurostimError as error:
         sys.exit(console.report_error(error, as_json=as_json))
     except BrokenPipeError:

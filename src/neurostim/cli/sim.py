@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 
 import typer
@@ -18,7 +17,9 @@ app = typer.Typer()
 )
 def sim(context: typer.Context) -> None:
     """Start a simulated device; takes the options of neurostim-sim."""
-    found = importlib.metadata.entry_points(group="neurostim.commands", name="sim")
+    from importlib import metadata
+
+    found = metadata.entry_points(group="neurostim.commands", name="sim")
     if not found:
         raise ConfigError(
             "the simulated device is not installed",
