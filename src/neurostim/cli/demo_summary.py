@@ -14,6 +14,7 @@ from neurostim.cli.demo_evidence import PASSIVE, Evidence
 from neurostim.cli.demo_figures import cable_chart, dose_chart, unit_chart
 from neurostim.cli.demo_scenes import REASON, tightest
 from neurostim.cli.program_text import summary as waveform
+from neurostim.cli.run import rules_in_words
 
 HEADLINE: Final = "From a program file to current at a contact"
 _UC_AC: Final = 10**12
@@ -82,10 +83,10 @@ def _figures(doses: Sequence[Evidence], cable: Evidence) -> str:
     failed = sum(1 for one in doses for check in one.report.checks if not check.passed)
     agree = sum(1 for one in doses for part in one.scene.found.comparisons if part.agrees)
     compared = sum(len(one.scene.found.comparisons) for one in doses)
-    rules = sum(len(one.scene.verdict.findings) for one in doses)
+    rules = sum(len({finding.code for finding in one.scene.verdict.findings}) for one in doses)
     shown = (
         (f"{pulses:,}", "pulses delivered in four doses"),
-        (f"{rules}", "safety findings judged before a start"),
+        (f"{rules}", "safety rules judged before the starts"),
         (f"{agree} <small>of {compared}</small>", "figures of device, journal and program agree"),
         (
             f"{checks - failed} <small>of {checks}</small>",
@@ -102,7 +103,6 @@ def _figures(doses: Sequence[Evidence], cable: Evidence) -> str:
 def _program(evidence: Evidence) -> str:
     scene = evidence.scene
     verdict = scene.verdict
-    passed = sum(1 for one in verdict.findings if not one.severity)
     close = tightest(verdict, 1)
     labels = evidence.table.labels
     facts = [
@@ -110,10 +110,7 @@ def _program(evidence: Evidence) -> str:
         ("Charge of a phase", f"{evidence.phase_ac / _UC_AC:.4g} \u00b5C"),
         ("Stimulation charge", f"{_charge(sum(area.stim_ac for area in scene.dose.areas))}"),
         ("Left at the end", f"{_charge(evidence.residue_ac)}"),
-        (
-            "Safety rules",
-            f"{passed} pass, {len(verdict.notes)} noted, {len(verdict.warnings)} warn",
-        ),
+        ("Safety rules", rules_in_words(verdict)),
     ]
     if close:
         one = close[0]

@@ -42,7 +42,8 @@ def devices(
         screen.print(f"[bold]{found['url']}[/]")
         for name, value in found.items():
             if name != "url":
-                screen.print(f"  {name.replace('_', ' '):<18} {value}")
+                text = ", ".join(value) if isinstance(value, list) else value
+                screen.print(f"  {name.replace('_', ' '):<18} {text}")
 
 
 def identify(url: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from neurostim.core.hardware import Impedances
     from neurostim.device import Clock, DeviceStatus, Happening, Stimulator
-    from neurostim.safety.gate import Finding, Verdict
+    from neurostim.safety.gate import Finding, Severity, Verdict
     from neurostim.session import LiveDose, Reconciliation, Session
 
 app = typer.Typer()
@@ -430,7 +431,7 @@ def show_device(stimulator: Stimulator, status: DeviceStatus, screen: Console) -
     identity = stimulator.identity
     screen.print(
         f"[bold]{identity.model}[/] {identity.serial_number}, firmware {identity.firmware}, "
-        f"battery {status.battery_permille / 10:.0f} %, {status.dose_count} doses so far"
+        f"battery {status.battery_permille / 10:.0f} %, doses so far: {status.dose_count}"
     )
 
 
@@ -443,10 +444,18 @@ def show_impedances(impedances: Impedances, screen: Console) -> None:
     screen.print("impedance  " + "  ".join(shown))
 
 
+def rules_in_words(verdict: Verdict) -> str:
+    """How many rules pass, note, warn and refuse; a rule counts once, by the worst it says of any place."""
+    worst: dict[str, Severity] = {}
+    for one in verdict.findings:
+        worst[one.code] = max(one.severity, worst.get(one.code, one.severity))
+    counts = Counter(worst.values())
+    return ", ".join(f"{counts[severity]} {severity.word}" for severity in sorted(counts))
+
+
 def show_findings(verdict: Verdict, screen: Console) -> None:
     """Show what does not simply pass; what one rule says alike of several places, once."""
-    passed = sum(1 for one in verdict.findings if one.severity.word not in _SEVERITY_STYLES)
-    screen.print(f"{passed} rules pass, {len(verdict.warnings)} warn, {len(verdict.refused)} refuse")
+    screen.print(f"rules: {rules_in_words(verdict)}")
     alike: dict[tuple[object, ...], list[Finding]] = {}
     for one in verdict.findings:
         if one.severity.word in _SEVERITY_STYLES:

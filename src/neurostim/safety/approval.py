@@ -185,7 +185,7 @@ def approve(verdict: Verdict, acknowledged: Mapping[str, str] | None = None) -> 
     missing = [code for code in fresh.to_acknowledge if code not in given]
     if missing:
         raise SafetyError(
-            f"{len(missing)} warnings are not acknowledged: {', '.join(missing)}",
+            f"warnings without a written reason: {', '.join(missing)}",
             rules=missing,
             allowed=f"{REASON_WORDS} for each",
             remedy="Read each warning and give the reason why this program is acceptable.",
