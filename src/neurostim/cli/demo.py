@@ -34,7 +34,6 @@ PROFILE: Final = "scs"
 # What the demonstration writes into its folder, and so may replace there.
 OWN_FOLDERS: Final = ("journal", "plots", "programs", "traces")
 OWN_FILES: Final = ("result.json", "simulator.log", "summary.html")
-MARK: Final = "summary.html"
 
 
 @app.command("demo")

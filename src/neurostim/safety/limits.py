@@ -26,7 +26,6 @@ LIMITS_SHA256: Final = "36ac819a8a8c0dd927f1664e092394a91eb35587c2bccc684993faf9
 """SHA-256 of ``limits.toml``, line ends as in the repository; a change to the data must change this too."""
 
 TIERS: Final = ("note", "warn", "refuse")
-LAYERS: Final = ("base", "port", "lead", "device", "subject")
 FIRES: Final = ("above", "at least", "below", "outside", "state")
 
 Band = tuple[int, int]
