@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,12 @@ def test_a_current_that_the_rail_limits_is_told_while_it_lasts(tmp_path: Path) -
         assert "contact 3" in host.until("the rail limits")
         code, _ = host.end()
         assert code == exits.DEVICE
+
+
+def test_a_mute_listener_is_told_as_one_that_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"socket://127.0.0.1:{mute.getsockname()[1]}"
+        code, document, _ = ended(*words(tmp_path, url, "1 s", "--json"))
+    assert code == exits.DEVICE
+    assert "has not answered HELLO" in document["message"]
+    assert "address" in document["remedy"]

@@ -186,6 +186,10 @@ class Runner:
     def _time_out(self, task: Task) -> None:
         request = task.request
         assert request is not None
+        if not task.sent and task.attempts:
+            # Its own repeats fill what may wait unanswered: it was sent, and nothing was ever answered.
+            self._give_up(task, request)
+            return
         if not task.sent:
             self.raise_in(
                 task,
@@ -203,14 +207,17 @@ class Runner:
         elif task.attempts < attempts_allowed(request):
             self._repeat(task)
         else:
-            waited = task.attempts * REPLY_NS // 1_000_000
-            self.raise_in(
-                task,
-                CommandTimeout(
-                    f"the device has not answered {request.NAME} in {waited} ms",
-                    remedy="Check cable, port and supply.",
-                ),
-            )
+            self._give_up(task, request)
+
+    def _give_up(self, task: Task, request: Request) -> None:
+        waited = (self.now_ns - task.first_ns) // 1_000_000
+        self.raise_in(
+            task,
+            CommandTimeout(
+                f"the device has not answered {request.NAME} in {waited} ms",
+                remedy="Check address, cable and supply, and that it is a stimulator of this protocol.",
+            ),
+        )
 
     def _repeat(self, task: Task) -> None:
         """Send again under the same command id; the device executes it at most once."""

@@ -43,8 +43,8 @@ class Task:
     """A script under way; the fields from ``request`` on belong to its present request.
 
     ``begun`` tells whether any of its requests was ever sent. ``place`` is the place in the stream of
-    sent bytes behind the first attempt; ``asked_ns`` when
-    the script asked for it, ``deadline_ns`` when it has waited too long [ns].
+    sent bytes behind the first attempt; ``first_ns`` when the script asked for it, ``asked_ns`` when it
+    was last to be sent, ``deadline_ns`` when it has waited too long [ns].
     """
 
     name: str
@@ -61,6 +61,7 @@ class Task:
     sent: bool = False
     place: int = 0
     asked_ns: int = 0
+    first_ns: int = 0
     deadline_ns: int | None = None
 
     def begin_step(self, now_ns: int) -> None:
@@ -70,7 +71,7 @@ class Task:
         self.attempts = 0
         self.sent = False
         self.place = 0
-        self.asked_ns = now_ns
+        self.asked_ns = self.first_ns = now_ns
         self.deadline_ns = None
 
     def leave(self) -> None:
