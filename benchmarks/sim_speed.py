@@ -20,13 +20,20 @@ TONIC = ImageArea(3_000_000, SHARES, 300, 100, Recharge.PASSIVE, 1, 20_000_000, 
 HF10 = ImageArea(3_000_000, SHARES, 30, 20, Recharge.ACTIVE_SYMMETRIC, 1, 100_000, 1, 1, 0, 1, *RAMPS)
 
 
-def run(area: ImageArea, seconds: int, **options: bool) -> float:
+SECOND = ImageArea(
+    *(3_000_000, ((4, -1000), (7, 1000)), 200, 0, Recharge.PASSIVE, 1, 10_000_000, 3, 1, 0, 1),
+    *RAMPS[:2],
+    *(1_600_000, 0, 0, 2),
+)
+
+
+def run(area: ImageArea, seconds: int, *more: ImageArea, **options: bool) -> float:
     """Wall-clock seconds of one run, the best of three."""
     best = float("inf")
     for _ in range(3):
         tissue = tissue_of((Port(PortKind.SCS, 1, 8),), [lead("octrode")])
         physics = OutputPhysics(18.0, 500.0, 4000.0, 100.0)
-        engine = PulseEngine(ProgramImage(GRID, (area,), 0, False, False), tissue, physics, **options)
+        engine = PulseEngine(ProgramImage(GRID, (area, *more), 0, True, False), tissue, physics, **options)
         begin = time.perf_counter()
         engine.advance(seconds * 1_000_000)
         engine.totals()
@@ -41,6 +48,8 @@ def main() -> None:
     run(TONIC, 1, record=True)
     day, slow = run(TONIC, DAY_S), run(TONIC, DAY_S // 24, closed_form=False) * 24
     print(f"24 h of tonic with dose  {day:9.4f} s   goal < 2 s; alone {slow:.2f} s, {slow / day:.0f} x")
+    both, each = run(TONIC, DAY_S, SECOND), run(TONIC, DAY_S // 24, SECOND, closed_form=False) * 24
+    print(f"24 h of two areas        {both:9.4f} s   pulse by pulse {each:.2f} s, {each / both:.0f} x")
     trace = run(HF10, TRACE_S, record=True)
     print(
         f"{TRACE_S} s of HF10 with trace   {trace:9.4f} s   goal >= 20 x real time; {TRACE_S / trace:.0f} x"

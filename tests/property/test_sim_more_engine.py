@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from neurostim.core.compile import compile_program
 from neurostim.core.errors import ConfigError
-from neurostim.core.image import Grid, ProgramImage
-from neurostim.core.program import Program
+from neurostim.core.image import Grid, ImageArea, ProgramImage
+from neurostim.core.program import Program, Recharge
+from neurostim.core.program_file import load_preset
 from neurostim.core.schedule import Schedule
-from neurostim_sim.engine import PulseEngine
+from neurostim_sim.engine import PulseEngine, repeating
+from neurostim_sim.engine.plan import misfits, plans_of
+from neurostim_sim.tissue import OutputPhysics
 from support.conformance_engine import PHYSICS, bench_tissue
 from support.core_programs import grids, programs
 
@@ -142,6 +145,84 @@ def test_totals_of_one_area_in_closed_form_are_those_of_pulse_by_pulse(
         sums.advance(until * part // parts)
     pulses.advance(until)
     assert_same(sums, pulses)
+
+
+@st.composite
+def recurring(draw: st.DrawFn) -> ProgramImage:
+    """Two or three areas, of every kind of recharge, whose trains come round within half a second."""
+    areas = []
+    for number in range(draw(st.integers(2, 3))):
+        recharge = draw(st.sampled_from(Recharge))
+        burst = recharge is Recharge.PASSIVE_AFTER_BURST or draw(st.booleans())
+        cycled = draw(st.booleans())
+        areas.append(
+            ImageArea(
+                amplitude_na=draw(st.integers(0, 9_000_000)),
+                shares=draw(st.sampled_from([((3, -700), (4, -300), (5, 1000)), ((1, -1000), (3, 1000))])),
+                width_ticks=draw(st.integers(20, 250)),
+                interphase_ticks=draw(st.sampled_from([0, 50])),
+                recharge=recharge,
+                ratio=3 if recharge is Recharge.ACTIVE_ASYMMETRIC else 1,
+                period_num=draw(st.sampled_from([20_000_000, 25_000_000, 50_000_000, 100_000_000])),
+                period_den=draw(st.sampled_from([1, 3])),
+                burst_pulses=2 if burst else 1,
+                burst_period_num=5_000_000 if burst else 0,
+                burst_period_den=3 if burst else 1,
+                ramp_up_ns=draw(st.sampled_from([0, 50_000_000])),
+                ramp_down_ns=draw(st.sampled_from([0, 30_000_000])),
+                delay_ns=draw(st.sampled_from([0, 700_000, 3_000_000, 333_000_000])),
+                on_ns=draw(st.sampled_from([100_000_000, 150_000_000])) if cycled else 0,
+                off_ns=draw(st.sampled_from([0, 50_000_000])) if cycled else 0,
+                priority=number,
+            )
+        )
+    duration = draw(st.sampled_from([0, 9_876_543_210]))
+    return ProgramImage(Grid.of(1000, 10_000), tuple(areas), duration, True, True)
+
+
+RAIL_18_V = OutputPhysics(18.0, 500.0, 4000.0, 100.0)
+
+
+@settings(max_examples=60)
+@given(recurring(), st.sampled_from([1, 3]), st.sampled_from([PHYSICS, RAIL_18_V]))
+def test_periods_of_several_areas_summed_are_those_of_pulse_by_pulse(
+    image: ProgramImage, parts: int, physics: OutputPhysics
+) -> None:
+    assume(not any(misfits(plan) for plan in plans_of(image)))
+    until = 10_000_000
+    sums = PulseEngine(image, bench_tissue(), physics)
+    pulses = PulseEngine(image, bench_tissue(), physics, closed_form=False)
+    seen = [event for part in range(1, parts + 1) for event in sums.advance(until * part // parts)]
+    assert seen == pulses.advance(until)
+    assert_same(sums, pulses)
+    assert sums.voltages() == pytest.approx(pulses.voltages(), rel=1e-6, abs=1e-9)
+    # What follows the sums is pulse by pulse again, at the same ticks.
+    sums.set_amplitude(0, 1_000_000, until)
+    pulses.set_amplitude(0, 1_000_000, until)
+    sums.advance(until + 400_000)
+    pulses.advance(until + 400_000)
+    sums.stop(until + 400_000)
+    pulses.stop(until + 400_000)
+    assert_same(sums, pulses)
+    assert sums.quiet_at == pulses.quiet_at
+
+
+@pytest.mark.parametrize("hours", [1, 24])
+def test_a_day_of_a_multiplexed_program_is_a_few_periods_and_a_leap(
+    hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaps: list[int] = []
+    leap = repeating._leap
+    monkeypatch.setattr(repeating, "_leap", lambda *given: (leaps.append(given[4]), leap(*given)))
+    schedule = compile_program(load_preset("multiplexed"), Grid.of(1000, 10_000))
+    device = engine(schedule.image)
+    end_ns = hours * 3600 * 1_000_000_000
+    device.advance(end_ns // 1000)
+    assert leaps
+    assert leaps[0] > 0.99 * end_ns / 20_000_000
+    dose = schedule.dose(end_ns)
+    for area, wanted in zip(device.totals().areas, dose.areas, strict=True):
+        assert (area.pulses, area.stim_ac) == (wanted.pulses, wanted.stimulation_ac)
 
 
 def assert_same(sums: PulseEngine, pulses: PulseEngine) -> None:

@@ -220,7 +220,8 @@ def _then(first: Map, second: Map) -> Map:
     return a1 * a2, a2 * b1 + b2, c1 + a1 * c2, d1 + c2 * b1 + d2
 
 
-def _times(one: Map, count: int) -> Map:
+def affine_times(one: Map, count: int) -> Map:
+    """The same map ``count`` times over."""
     result, square = IDENTITY, one
     while count:
         if count & 1:
@@ -313,10 +314,10 @@ def _settle_voltages(
                 if closes and i == len(counted) - 1:
                     pause = plan.cycle_ns / tick - plan.onset(last - 1)
                     final = _unit_map(machine, plan, circuit, vector[place], quiet, pause)
-                    window = _then(_then(window, _times(one, units - 1)), final)
+                    window = _then(_then(window, affine_times(one, units - 1)), final)
                 else:
-                    window = _then(window, _times(one, units))
-            total = _then(total, _times(window, times))
+                    window = _then(window, affine_times(one, units))
+            total = _then(total, affine_times(window, times))
         a, b, c_charge, d_charge = total
         volt = float(machine.contact[c, at.E_VOLT])
         machine.contact[c, at.E_VOLT] = a * volt + b

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neurostim.core.image import ProgramImage
 from neurostim.core.program import Recharge
-from neurostim_sim.engine import closed, kernel
+from neurostim_sim.engine import closed, kernel, repeating
 from neurostim_sim.engine import layout as at
 from neurostim_sim.engine.levels import Fade, Runs, faded_runs, window_runs
 from neurostim_sim.engine.machine import Machine, build, contacts_of, with_larger_ring
@@ -170,7 +170,7 @@ class PulseEngine:
         events, self._unseen = self._unseen, []
         if self._cut is None:
             if self._closed_form and not self._fades:
-                closed.jump(self._machine, self.plans, self._runs_of, to_ticks)
+                events += self._sum_up(to_ticks)
             events += self._run(to_ticks, to_ticks)
         self._settle_after_end(to_ticks)
         ended = self._under_way.take_ended(to_ticks)
@@ -284,6 +284,20 @@ class PulseEngine:
         indices = np.array([plan.index for plan in self.plans], np.int64)
         rows[:, at.T_AREA] = indices[rows[:, at.T_AREA]]
         return rows
+
+    def _sum_up(self, to_ticks: int) -> list[EngineEvent]:
+        """Leave most of a long stretch to sums: of single units, or of whole periods of several areas."""
+        events: list[EngineEvent] = []
+        if len(self.plans) == 1:
+            closed.jump(self._machine, self.plans, self._runs_of, to_ticks)
+            return events
+
+        def deliver(until: int) -> bool:
+            events.extend(self._run(until, until))
+            return not events and self._cut is None
+
+        repeating.skip(lambda: self._machine, self.plans, self._runs_of, deliver, self.now_ticks, to_ticks)
+        return events
 
     def _commit(self, at_ticks: int) -> None:
         """Everything that began before a control event is settled before it, a pulse under way to its end."""
