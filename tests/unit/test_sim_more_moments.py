@@ -169,3 +169,48 @@ def test_a_later_phase_that_the_rail_limits_is_told() -> None:
     rows = device.take_rows().tolist()
     assert {abs(row[4]) for row in rows if row[3] == 0 and row[2] == 5} == {9_000_000}
     assert {abs(row[4]) for row in rows if row[3] == 1 and row[2] == 5} != {9_000_000}
+
+
+@pytest.mark.parametrize("areas", [1, 2])
+def test_a_rail_that_is_met_only_after_many_pulses_is_met_in_sums_too(areas: int) -> None:
+    # Without recharge the contacts charge up pulse by pulse, until the rail limits them.
+    one = image(recharge=Recharge.NONE, amplitude_na=100_000, width_ticks=20)
+    two = image(
+        recharge=Recharge.NONE,
+        shares=((1, -1000), (2, 1000)),
+        delay_ns=5_000_000,
+        priority=2,
+        amplitude_na=10_000,
+        width_ticks=20,
+    )
+    whole = ProgramImage(GRID, (*one.areas, *two.areas)[:areas], 0, True, True)
+    rail = OutputPhysics(2.0, 500.0, 4000.0, 100.0)
+    seen, engines = [], []
+    for closed_form in (True, False):
+        device = PulseEngine(whole, bench_tissue(), rail, closed_form=closed_form)
+        seen.append(device.advance(100_000_000))
+        engines.append(device)
+    assert [(e.at_ticks, e.name, e.contact) for e in seen[0]] == [
+        (e.at_ticks, e.name, e.contact) for e in seen[1]
+    ]
+    [clipped] = seen[0]
+    assert clipped.at_ticks > 1_000_000
+    assert engines[0].totals().areas[0].clipped == engines[1].totals().areas[0].clipped > 0
+
+
+@pytest.mark.parametrize("inside", [1, 150, 299])
+def test_a_pulse_cut_short_leaves_the_voltage_of_what_flowed(inside: int) -> None:
+    device = engine(image())
+    device.power_lost(inside)
+    farad = bench_tissue().contacts[5].circuit.double_layer_nf * 1e-9
+    assert device.voltages()[5] == pytest.approx(3e-3 * inside * 1e-6 / farad, rel=1e-3)
+
+
+def test_what_was_seen_on_the_way_to_a_command_is_told_too() -> None:
+    tissue = bench_tissue()
+    tissue.contacts[4].is_open = True
+    device = PulseEngine(image(), tissue, RAIL_18_V)
+    device.set_amplitude(0, 2_000_000, 15_000)
+    device.stop(60_000)
+    assert [event.name for event in device.advance(70_000)] == ["clipped", "open"]
+    assert device.advance(80_000) == []
