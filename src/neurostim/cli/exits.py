@@ -13,3 +13,4 @@ DEVICE: Final = 5  # link, protocol, time-out or device fault
 UNCERTAIN: Final = 6  # what was delivered is not certain; starts are blocked until resolved
 CONFORMANCE: Final = 7  # the trace does not conform to the program
 INTERRUPTED: Final = 130  # Ctrl-C outside a delivery
+TERMINATED: Final = 143  # asked to end by the system outside a delivery
