@@ -163,7 +163,7 @@ def test_any_program_with_steps_and_any_end_conforms(
 
 
 @pytest.mark.long
-@settings(max_examples=1500, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data(), programs(), st.sampled_from(ENDS), st.integers(0, 600 * MS))
 def test_a_great_many_programs_with_steps_and_ends_conform(
     data: st.DataObject, source: dict[str, Any], how: str, after_ns: int
