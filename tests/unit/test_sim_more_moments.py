@@ -214,3 +214,14 @@ def test_what_was_seen_on_the_way_to_a_command_is_told_too() -> None:
     device.stop(60_000)
     assert [event.name for event in device.advance(70_000)] == ["clipped", "open"]
     assert device.advance(80_000) == []
+
+
+def test_a_soft_stop_without_a_ramp_lets_the_unit_of_its_own_tick_start_and_none_after() -> None:
+    device = engine(image())
+    device.soft_stop(20_000)
+    device.advance(200_000)
+    assert max(start for start, _, _ in rows_of(device, 0)) == 20_000
+    other = engine(image())
+    other.soft_stop(19_999)
+    other.advance(200_000)
+    assert max(start for start, _, _ in rows_of(other, 0)) == 10_000

@@ -194,7 +194,9 @@ class PulseEngine:
             bounds = [plan.image.ramp_down_ns, SOFT_STOP_NS, *([] if within_ns is None else [within_ns])]
             length_ns = min(bounds)
             if length_ns == 0:
-                state[row, at.S_NO_START] = min(int(state[row, at.S_NO_START]), at_ticks)
+                # Rule 10: no unit starts after x; one at x itself still does.
+                state[row, at.S_NO_START] = min(int(state[row, at.S_NO_START]), at_ticks + 1)
+                ends.append(at_ticks + 1)
                 # The unit under way is completed.
                 ends.append(int(state[row, at.S_NOW]) * int(state[row, at.S_NOW_ONSET] + plan.unit_length))
                 continue
