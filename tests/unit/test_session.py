@@ -244,6 +244,17 @@ def test_leads_that_are_not_those_of_the_program_are_refused(bench) -> None:
     assert caught.value.code == "lead-mismatch"
 
 
+def test_a_session_still_delivering_is_told_apart_from_a_crash(bench) -> None:
+    running = bench.delivering()
+    second = bench.session()
+    with pytest.raises(JournalError) as caught:
+        second.open()
+    assert caught.value.code == "journal-locked"
+    running.stop()
+    running.finish()
+    running.close()
+
+
 def test_a_device_that_tells_another_digest_is_not_started(bench) -> None:
     def treat(request, reply):
         if isinstance(reply, (m.SlotInfoReply, m.LoadCommitReply)):

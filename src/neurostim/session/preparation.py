@@ -33,7 +33,7 @@ from neurostim.electrode.library import check_contacts, contact_map
 from neurostim.safety.gate import AmplitudeRange, ApprovedProgram, LayerLike, Verdict, approve, check
 from neurostim.safety.interlock import Event
 from neurostim.session import recovery
-from neurostim.session.adapters import Opener, new_session_id, open_durable
+from neurostim.session.adapters import FolderLock, Opener, new_session_id, open_durable
 from neurostim.session.errors import JournalError, SessionError
 from neurostim.session.journal import Journal, Json
 from neurostim.session.keeper import OFF, SLICE_S, Keeper
@@ -133,6 +133,10 @@ class Preparation(Keeper):
         self._need(Stage.CLOSED)
         unsettled = recovery.in_flight(self._folder)
         if unsettled:
+            # A start of a session that is still running is no crash: the folder is taken then.
+            lock = FolderLock(self._folder)
+            lock.acquire()
+            lock.release()
             raise SessionError(
                 f"{len(unsettled)} earlier start was announced and never accounted for "
                 f"(device {unsettled[0].serial_number}, {unsettled[0].announced_at})",
