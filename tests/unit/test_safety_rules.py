@@ -192,11 +192,15 @@ EDGES = [
         25_500_000,
         2,
     ),
-    stepped("SAF-STEP", "refuse", lambda step: judged(ranges=[AmplitudeRange(0, 0, MA, step)]), 500_000),
+    stepped(
+        "SAF-STEP", "refuse", lambda step: judged(ranges=[AmplitudeRange(0, MA - step, MA, step)]), 500_000
+    ),
     stepped(
         "SAF-STEP-BURST",
         "refuse",
-        lambda step: judged(area(width_ns=100_000, burst=(5, 500)), ranges=[AmplitudeRange(0, 0, MA, step)]),
+        lambda step: judged(
+            area(width_ns=100_000, burst=(5, 500)), ranges=[AmplitudeRange(0, MA - step, MA, step)]
+        ),
         200_000,
     ),
     Edge(
