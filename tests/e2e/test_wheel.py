@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,15 @@ def test_the_wheel_carries_the_simulated_device(installed: Path) -> None:
     code = "from neurostim_sim.settings import Settings; print(Settings('drg').core().profile.lead)"
     assert python(installed, "-c", code).strip() == "slimtip-drg"
     assert "brown-out" in python(installed, "-m", "neurostim_sim.main", "--list-faults")
+
+
+def test_the_source_archive_carries_what_the_two_commands_need(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(build, check=True, capture_output=True, timeout=120, cwd=ROOT)
+    [archive] = tmp_path.glob("neurostim-*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    needed = {".ci/bootstrap", ".ci/run", ".importlinter", "Makefile", "constraints.txt", "pyproject.toml"}
+    assert needed <= names
+    for folder in ("benchmarks", "docs", "firmware_sim", "protocols", "src", "tests"):
+        assert any(name.startswith(f"{folder}/") for name in names), folder

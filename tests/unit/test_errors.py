@@ -26,7 +26,8 @@ def test_each_error_has_its_builtin_kind_code_and_exit_code(
     error = kind("the cable is out", allowed="a cable", remedy="Plug it in.")
     assert isinstance(error, builtin)
     assert error.code == code
-    assert str(error) == "the cable is out Allowed: a cable. Plug it in."
+    assert str(error) == "the cable is out. Allowed: a cable. Plug it in."
+    assert str(kind("the cable is out")) == "the cable is out"
     assert console.exit_code(error) == leaves_with
 
 

@@ -112,7 +112,7 @@ def report_error(error: NeurostimError, *, as_json: bool) -> int:
         emit_json(error_document(error))
     else:
         console = err()
-        console.print(f"[bold red]{type(error).__name__}[/] [dim]({error.code})[/]", end=" ")
+        console.print(f"[bold red]{type(error).__name__}[/] [dim]({error.code})[/]:", end=" ")
         console.print(str(error), markup=False)
     return exit_code(error)
 

@@ -53,6 +53,8 @@ class NeurostimError(Exception):
             parts.append(f"Allowed: {self.allowed}.")
         if self.remedy:
             parts.append(self.remedy)
+        if len(parts) > 1 and not self.message.endswith((".", "!", "?", ":", ";")):
+            parts[0] += "."
         return " ".join(parts)
 
 
