@@ -283,7 +283,7 @@ def _load_commit(device: DeviceCore, request: m.LoadCommit, _session: Session | 
     if slot.committed or slot.length == 0 or len(slot.data) != slot.length:
         raise Refusal(ErrorCode.LOAD_ORDER, len(slot.data))
     digest = hashlib.sha256(slot.data).digest()
-    if not digest == slot.digest == request.image_sha256:
+    if digest != slot.digest:
         raise Refusal(ErrorCode.DIGEST_MISMATCH)
     try:
         image = decode_image(slot.data)

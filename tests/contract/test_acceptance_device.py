@@ -111,7 +111,7 @@ class Bench:
             ranges = tuple(
                 m.RangeOfArea(i, 0, one.amplitude_na, image.grid.step_na) for i, one in enumerate(image.areas)
             )
-        return self.send(m.LoadCommit(0, digest, APPROVAL, ranges))
+        return self.send(m.LoadCommit(0, APPROVAL, ranges))
 
     def arm(self, image: ProgramImage) -> m.ArmReply:
         """Arm slot 0."""

@@ -435,7 +435,7 @@ class ScriptedDevice:
     def _on_loadcommit(self, request: m.LoadCommit, *_: object) -> Reply:
         slot = self.slots[request.slot]
         digest = image_digest(slot.data)
-        if digest != request.image_sha256:
+        if digest != slot.digest:
             return self._no(request, ErrorCode.DIGEST_MISMATCH)
         slot.approval, slot.ranges, slot.committed = request.approval_sha256, request.ranges, True
         slot.digest = digest

@@ -155,7 +155,7 @@ class SimHost:
             m.RangeOfArea(i, area.amplitude_na % STEP_NA, area.amplitude_na, STEP_NA)
             for i, area in enumerate(image.areas)
         )
-        reply = self.ask(m.LoadCommit(0, digest, APPROVAL, ranges))
+        reply = self.ask(m.LoadCommit(0, APPROVAL, ranges))
         assert reply == m.LoadCommitReply(0, digest), reply
 
     def arm(self) -> m.ArmReply:

@@ -431,8 +431,8 @@ def test_a_start_that_waited_too_long_on_the_host_is_not_sent() -> None:
     stimulator = opened(device)
     token = armed(stimulator)
     future = stimulator.core.future("IMPEDANCE_FIRE")
-    for number in (1 << 20, 1 << 21):
-        stimulator.core._outbox.offer(m.LoadCommit(0, bytes(32), bytes(32), ()), number)
+    for number in (1 << 20, 1 << 21, 1 << 22):
+        stimulator.core._outbox.offer(m.LoadCommit(0, bytes(32), ()), number)
     stimulator.core._outbox.take()
     script = _one(m.ImpedanceFire(token.token, token.dose_count, 1))
     stimulator.core.run(future, script, stimulator.clock.now_ns, changes=True)

@@ -82,7 +82,7 @@ class Host:
         self.ask(m.LoadBegin(0, len(data), digest))
         self.ask(m.LoadChunk(0, 0, data))
         ranges = (m.RangeOfArea(0, 0, 1_200_000, 100_000),)
-        reply = self.ask(m.LoadCommit(0, digest, APPROVAL, ranges))
+        reply = self.ask(m.LoadCommit(0, APPROVAL, ranges))
         assert reply == m.LoadCommitReply(0, digest)
         return digest
 

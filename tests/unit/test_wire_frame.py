@@ -94,7 +94,7 @@ def test_the_authenticated_flag_is_refused_with_its_own_error():
         error = only(sealed(flags=FLAG_AUTHENTICATED, tail=tag))
         assert isinstance(error, FrameError)
         assert error.fault is FrameFault.AUTHENTICATION
-        assert frame_error_code(error) is ErrorCode.AUTHENTICATION_UNSUPPORTED
+        assert frame_error_code(error) is ErrorCode.AUTHENTICATION_FAILED
 
 
 def test_another_version_is_refused_with_its_own_error():

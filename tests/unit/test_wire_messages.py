@@ -183,6 +183,7 @@ def test_only_commands_that_change_something_need_control_or_are_done_once():
     assert reading == {
         "HELLO", "IDENTIFY", "CAPABILITIES", "PORTS", "STATUS", "SLOT_INFO", "STOP", "EMERGENCY_STOP",
         "CLOCK_SYNC", "QUERY_COMMAND", "DOSE", "COUNTERS", "EVENT_LOG", "IMPEDANCE_READ", "GOODBYE",
+        "HANDSHAKE", "PAIR", "PAIRINGS", "RELEASE_INFO", "USAGE", "USAGE_DIGEST", "ASSIGNMENT",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ _CONVERSATION: Final = frozenset(
         ErrorCode.MALFORMED,
         ErrorCode.UNKNOWN_TYPE,
         ErrorCode.UNSUPPORTED_VERSION,
-        ErrorCode.AUTHENTICATION_UNSUPPORTED,
+        ErrorCode.AUTHENTICATION_FAILED,
         ErrorCode.SEQUENCE_STALE,
         ErrorCode.COMMAND_ID_REUSED,
         ErrorCode.COMMAND_ID_FORGOTTEN,

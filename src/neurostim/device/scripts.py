@@ -102,7 +102,7 @@ def load(program: ApprovedProgram, slot: int) -> Script[bytes]:
         if told.expected_offset != offset + len(piece):
             raise _about_another("offset", offset + len(piece), told.expected_offset)
     ranges = tuple(m.RangeOfArea(r.area, r.min_na, r.max_na, r.step_na) for r in program.ranges)
-    done = expect(m.LoadCommitReply, (yield m.LoadCommit(slot, digest, program.approval_sha256, ranges)))
+    done = expect(m.LoadCommitReply, (yield m.LoadCommit(slot, program.approval_sha256, ranges)))
     held = yield from slot_contents(slot)
     if held.state is not m.SlotState.COMMITTED or held.approval_sha256 != program.approval_sha256:
         raise ProtocolError(

@@ -12,7 +12,7 @@ from neurostim.wire.messages import EmergencyStop, ErrorCode, Stop, decode_messa
 _CODES: Final = {
     "unknown-type": ErrorCode.UNKNOWN_TYPE,
     FrameFault.VERSION.value: ErrorCode.UNSUPPORTED_VERSION,
-    FrameFault.AUTHENTICATION.value: ErrorCode.AUTHENTICATION_UNSUPPORTED,
+    FrameFault.AUTHENTICATION.value: ErrorCode.AUTHENTICATION_FAILED,
 }
 _NOISE: Final = frozenset(
     {FrameFault.TOO_LONG, FrameFault.STUFFING, FrameFault.TOO_SHORT, FrameFault.CHECKSUM}

@@ -100,6 +100,7 @@ class MessageText:
     raises_output: bool
     lease: bool
     once: bool
+    keyed: bool
     request: RecordText
     reply: RecordText
 
@@ -196,6 +197,7 @@ def _message(entry: Mapping[str, Any], known: _Known) -> MessageText:
         entry.get("raises_output", False),
         entry.get("lease", False),
         entry.get("once", False),
+        entry.get("keyed", False),
         _record(class_name(name), name, meaning, entry["fields"], known),
         _record(class_name(name) + "Reply", name + " reply", f"Answer to {name}.", entry["reply"], known),
     )

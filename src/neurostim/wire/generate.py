@@ -126,6 +126,7 @@ def _request_facts(message: MessageText) -> tuple[str, ...]:
         f"NEEDS: ClassVar[Need] = Need.{message.needs.upper()}",
         f"LEASE: ClassVar[bool] = {message.lease}",
         f"ONCE: ClassVar[bool] = {message.once}",
+        f"KEYED: ClassVar[bool] = {message.keyed}",
         f"RAISES_OUTPUT: ClassVar[bool] = {message.raises_output}",
     )
 

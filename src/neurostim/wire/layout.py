@@ -74,7 +74,8 @@ class Request(Message):
     """A command of the host.
 
     ``NEEDS`` is the least session; ``LEASE`` says that the header's lease is checked, ``ONCE`` that
-    the outcome is kept and a repeat executes nothing, ``RAISES_OUTPUT`` that output may be higher after it.
+    the outcome is kept and a repeat executes nothing, ``KEYED`` that only an authenticated session may send
+    it, ``RAISES_OUTPUT`` that output may be higher after it.
     """
 
     __slots__ = ()
@@ -82,6 +83,7 @@ class Request(Message):
     NEEDS: ClassVar[Need]
     LEASE: ClassVar[bool]
     ONCE: ClassVar[bool]
+    KEYED: ClassVar[bool]
     RAISES_OUTPUT: ClassVar[bool]
 
 

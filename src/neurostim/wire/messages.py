@@ -61,6 +61,18 @@ NO_CONTACT: Final = 0
 """No contact."""
 RETURN_MASK_BIT: Final = 32
 """Bit of a contact mask that stands for the return pad; bit n - 1 stands for contact n [bit]."""
+PAIRING_TRIES: Final = 3
+"""Wrong pairing codes until pairing is locked."""
+PAIRING_LOCKOUT_S: Final = 600
+"""Powered time for which pairing stays locked; a reset does not shorten it [s]."""
+HANDSHAKE_VALID_US: Final = 2_000_000
+"""A handshake that is not confirmed by an authenticated frame is forgotten after this long [us]."""
+PAIRED_HOSTS_MAX: Final = 8
+"""Hosts a device holds keys of [hosts]."""
+RELEASE_MAX_S: Final = 7_776_000
+"""Longest release for use at home: 90 days of powered time [s]."""
+CORRIDOR_S: Final = 1200
+"""A release for the corridor ends after this long [s]."""
 ATTOCOULOMB_PER_NC: Final = 1_000_000_000
 """One whole nanocoulomb of a charge counter [aC]."""
 
@@ -103,6 +115,14 @@ class StopCause(enum.IntEnum):
     """A fault; see the fault code."""
     POWER_LOST = 7
     """Reset, brown-out or power loss while output was on."""
+    PATIENT_STOP = 8
+    """The patient's own control."""
+    EXPIRED = 9
+    """The release for use at home has expired."""
+    OFF_BUTTON = 10
+    """The off button, which cuts the supply of the output."""
+    BATTERY_LOW = 11
+    """The battery reached the level at which output at home ends."""
 
 
 class FaultCode(enum.IntEnum):
@@ -228,6 +248,50 @@ class EventCode(enum.IntEnum):
     """A command that would raise output was refused; value: error code."""
     LEAD_CHANGED = 17
     """Place: port; value: 1 plugged in, 0 unplugged."""
+    PAIRED = 18
+    """A host was given a key; value: hosts now paired."""
+    UNPAIRED = 19
+    """A host's key was erased; value: hosts still paired."""
+    PAIRING_FAILED = 20
+    """A wrong code; value: tries since the last success."""
+    FACTORY_RESET = 21
+    """Keys, slots, assignment and usage were erased at the device."""
+    ASSIGNED = 22
+    """A subject was bound; value: number of the assignment."""
+    RETIRED = 23
+    """The subject was released and the slots erased; value: number of the assignment."""
+    CLEANED = 24
+    """Cleaning was recorded with a retirement; value: number of the assignment."""
+    RELEASED = 25
+    """Autonomous mode began; value: number of the release."""
+    TAKEN_BACK = 26
+    """Autonomous mode ended; value: number of the release."""
+    RELEASE_EXPIRED = 27
+    """Value: number of the release."""
+    PATIENT_START = 28
+    """Value: slot."""
+    PATIENT_STEP = 29
+    """Place: area; value: new amplitude [nA]."""
+    PATIENT_SWITCH = 30
+    """Value: slot chosen."""
+    PATIENT_STOP = 31
+    """Value: stop cause."""
+    START_LOCKOUT = 32
+    """Too many starts by the patient; value: seconds locked."""
+    OFF_BUTTON = 33
+    """The off button was pressed."""
+    BATTERY = 34
+    """A signal or a change of the battery; value: level [0.1 %]."""
+    EXPIRING = 35
+    """The release ends within a day; value: seconds left."""
+    SELF_TEST = 36
+    """A self-test failed; place: contact or 0; value: fault code."""
+    CHARGE_BOUND = 37
+    """Charge that may have flowed unseen before a power loss was added; place: contact; value: upper bound
+    [nC].
+    """
+    SESSION_EVICTED = 38
+    """A silent observer made room for a host with a key; value: session."""
 
 
 class ErrorCode(enum.IntEnum):
@@ -241,8 +305,8 @@ class ErrorCode(enum.IntEnum):
     """No such message in this version."""
     UNSUPPORTED_VERSION = 3
     """Protocol version of the header."""
-    AUTHENTICATION_UNSUPPORTED = 4
-    """The authenticated flag is set."""
+    AUTHENTICATION_FAILED = 4
+    """The handshake does not verify: a wrong code or key, or a host that is not paired."""
     NO_SESSION = 5
     """The session is not known, or expired."""
     NOT_CONTROLLER = 6
@@ -317,6 +381,191 @@ class ErrorCode(enum.IntEnum):
     """The device could not carry it out; output is off."""
     NOT_SUPERVISED = 41
     """No living heartbeat within the last 300 ms."""
+    AUTHENTICATION_REQUIRED = 42
+    """Only in an authenticated session."""
+    PAIRING_LOCKED = 43
+    """Too many wrong codes; detail: seconds of powered time until the next try."""
+    NOT_PAIRED = 44
+    """No such host is paired."""
+    PAIRINGS_FULL = 45
+    """The device holds keys of as many hosts as it can."""
+    SUBJECT_MISMATCH = 46
+    """The device is assigned to another subject, or the session has not said for whom it works."""
+    NOT_ASSIGNED = 47
+    """The device is assigned to nobody."""
+    ASSIGNED = 48
+    """The device is assigned already; retire it first."""
+    AUTONOMOUS = 49
+    """The device is released for use at home; take it back first."""
+    NOT_AUTONOMOUS = 50
+    """The device is not released for use at home."""
+    USAGE_UNREAD = 51
+    """The digest is not that of the whole usage log; read it first."""
+    RELEASE_INCOMPLETE = 52
+    """A slot, a range or the digest of the release is missing or differs; detail: slot."""
+    EXPIRY = 53
+    """The release must end, after at most 90 days; detail: most seconds allowed."""
+
+
+class HandshakePurpose(enum.IntEnum):
+    """What a handshake is for."""
+
+    PAIR = 1
+    """To be given a key, under the code on the device's label."""
+    SESSION = 2
+    """A session, under the key that pairing gave."""
+
+
+class UsageKind(enum.IntEnum):
+    """What a record of the usage log tells."""
+
+    BOOT = 1
+    """The device started; count: boot count."""
+    RELEASED = 2
+    """Autonomous mode began; count: number of the release."""
+    TAKEN_BACK = 3
+    """Autonomous mode ended; count: number of the release."""
+    EXPIRED = 4
+    """The release expired; count: number of the release."""
+    START = 5
+    """The patient started; count: dose number."""
+    STOP = 6
+    """Output ended; count: dose number, value: stop cause."""
+    STEP = 7
+    """The patient stepped; place: area, value: new amplitude [nA]."""
+    SWITCH = 8
+    """The patient chose the slot."""
+    HOUR_ON = 9
+    """On-time of the hour, or of a part of it; count: pulses, value: time [us]."""
+    HOUR_CONTACT = 10
+    """Dose of the hour; place: contact, count: pulses, value and rest_ac: cathodic charge [nC, aC]."""
+    HOUR_ANODIC = 11
+    """The same for the anodic charge."""
+    HOUR_RECOVERED = 12
+    """The same for recharge and recovery, signed."""
+    CHARGE_BOUND = 13
+    """Charge that may have flowed unseen before a power loss; place: contact, value: upper bound [nC]."""
+    IMPEDANCE = 14
+    """Place: contact, count: ContactStatus, value: series resistance [ohm]."""
+    COMPLIANCE = 15
+    """Pulses of the hour in which the rail limited a current; place: area, count: pulses."""
+    FAULT = 16
+    """Place: contact or area, value: fault code."""
+    BATTERY = 17
+    """Level at the end of the hour or at a change; value: level [0.1 %], count: 1 where it was changed."""
+    LEAD = 18
+    """Place: port, value: 1 plugged in, 0 unplugged."""
+    LOCKOUT = 19
+    """Starts were locked; value: seconds."""
+    OFF_BUTTON = 20
+    """The off button was pressed."""
+    WALL_TIME = 21
+    """A host told the time of day; value: seconds since 1970-01-01 UTC."""
+    SIGNAL = 22
+    """A signal to the patient; value: 1 battery low, 2 less than a day left."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairedHost(Record):
+    """A host that holds a key.
+
+    Attributes
+    ----------
+    host_id : bytes
+        The host.
+    name : str
+        Name it gave.
+    """
+
+    host_id: bytes
+    name: str
+
+    LAYOUT: ClassVar[Layout] = Layout(
+        "PairedHost",
+        Octets("host_id", 16),
+        Text("name", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedSlot(Record):
+    """A program that is released for use at home.
+
+    Attributes
+    ----------
+    slot : int
+        Slot.
+    name : str
+        Name for the patient.
+    image_sha256 : bytes
+        Digest of its image.
+    """
+
+    slot: int
+    name: str
+    image_sha256: bytes
+
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ReleasedSlot",
+        Whole("slot", "B", 0, 15),
+        Text("name", 16),
+        Octets("image_sha256", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord(Record):
+    """One record of the usage log. The device has no clock of the day: wall_s is what a host last told, 0
+    where none did since boot.
+
+    Attributes
+    ----------
+    index : int
+        Position in the log, from 1, never reused.
+    boot_count : int
+        Boot in which it was written.
+    clock_us : int
+        Device clock of that boot [us].
+    wall_s : int
+        Time of day as a host last told it, carried on by the device's clock; 0 for unknown [s].
+    kind : UsageKind
+        What it tells.
+    slot : int
+        Program slot, 255 for none.
+    place : int
+        Contact, area or port, as the kind says; else 0.
+    count : int
+        As the kind says.
+    value : int
+        As the kind says.
+    rest_ac : int
+        Remainder of a charge, added to the whole part [aC].
+    """
+
+    index: int
+    boot_count: int
+    clock_us: int
+    wall_s: int
+    kind: UsageKind
+    slot: int
+    place: int
+    count: int
+    value: int
+    rest_ac: int
+
+    LAYOUT: ClassVar[Layout] = Layout(
+        "UsageRecord",
+        Whole("index", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("boot_count", "I", 0, 4_294_967_295),
+        Whole("clock_us", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("wall_s", "Q", 0, 18_446_744_073_709_551_615),
+        Member("kind", UsageKind),
+        Whole("slot", "B", 0, 255),
+        Whole("place", "B", 0, 255),
+        Whole("count", "Q", 0, 18_446_744_073_709_551_615),
+        Whole("value", "q", -9_223_372_036_854_775_808, 9_223_372_036_854_775_807),
+        Whole("rest_ac", "I", 0, 999_999_999),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -567,6 +816,7 @@ class Hello(Request):
     NEEDS: ClassVar[Need] = Need.NONE
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "HELLO",
@@ -642,6 +892,7 @@ class Identify(Request):
     NEEDS: ClassVar[Need] = Need.NONE
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("IDENTIFY")
 
@@ -687,6 +938,201 @@ class IdentifyReply(Reply):
 
 
 @dataclass(frozen=True, slots=True)
+class Handshake(Request):
+    """Carry the first message of a Noise handshake; the reply carries the second. Opens a channel that is
+    nothing until its first authenticated frame.
+
+    Attributes
+    ----------
+    purpose : HandshakePurpose
+        What it is for.
+    host_id : bytes
+        Who asks.
+    noise : bytes
+        Message 1 of the handshake: 48 bytes.
+    """
+
+    purpose: HandshakePurpose
+    host_id: bytes
+    noise: bytes
+
+    NAME: ClassVar[str] = "HANDSHAKE"
+    TYPE: ClassVar[int] = 0x06
+    NEEDS: ClassVar[Need] = Need.NONE
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "HANDSHAKE",
+        Member("purpose", HandshakePurpose),
+        Octets("host_id", 16),
+        tail=Data("noise", 1, 64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeReply(Reply):
+    """Answer to HANDSHAKE.
+
+    Attributes
+    ----------
+    session : int
+        Session of the channel, to put in the header.
+    noise : bytes
+        Message 2 of the handshake: 48 bytes.
+    """
+
+    session: int
+    noise: bytes
+
+    NAME: ClassVar[str] = "HANDSHAKE"
+    TYPE: ClassVar[int] = 0x06
+    LAYOUT: ClassVar[Layout] = Layout(
+        "HANDSHAKE reply",
+        Whole("session", "I", 1, 4_294_967_295),
+        tail=Data("noise", 1, 64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Request):
+    """First frame of a channel for pairing: gives this host a key of its own. The reply may be asked for
+    again on the same channel.
+
+    Attributes
+    ----------
+    host_name : str
+        Name of the host, for people.
+    """
+
+    host_name: str
+
+    NAME: ClassVar[str] = "PAIR"
+    TYPE: ClassVar[int] = 0x07
+    NEEDS: ClassVar[Need] = Need.NONE
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "PAIR",
+        Text("host_name", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PairReply(Reply):
+    """Answer to PAIR.
+
+    Attributes
+    ----------
+    host_key : bytes
+        Key of this host, random; held by the device and nobody else.
+    hosts : int
+        Hosts now paired.
+    """
+
+    host_key: bytes
+    hosts: int
+
+    NAME: ClassVar[str] = "PAIR"
+    TYPE: ClassVar[int] = 0x07
+    LAYOUT: ClassVar[Layout] = Layout(
+        "PAIR reply",
+        Octets("host_key", 32),
+        Whole("hosts", "B", 1, 8),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unpair(Request):
+    """Erase the key of a host, with output off; its sessions end.
+
+    Attributes
+    ----------
+    host_id : bytes
+        Whose key.
+    """
+
+    host_id: bytes
+
+    NAME: ClassVar[str] = "UNPAIR"
+    TYPE: ClassVar[int] = 0x08
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "UNPAIR",
+        Octets("host_id", 16),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UnpairReply(Reply):
+    """Answer to UNPAIR.
+
+    Attributes
+    ----------
+    hosts : int
+        Hosts still paired.
+    """
+
+    hosts: int
+
+    NAME: ClassVar[str] = "UNPAIR"
+    TYPE: ClassVar[int] = 0x08
+    LAYOUT: ClassVar[Layout] = Layout(
+        "UNPAIR reply",
+        Whole("hosts", "B", 0, 8),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pairings(Request):
+    """Read which hosts hold a key."""
+
+    NAME: ClassVar[str] = "PAIRINGS"
+    TYPE: ClassVar[int] = 0x09
+    NEEDS: ClassVar[Need] = Need.SESSION
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout("PAIRINGS")
+
+
+@dataclass(frozen=True, slots=True)
+class PairingsReply(Reply):
+    """Answer to PAIRINGS.
+
+    Attributes
+    ----------
+    tries_left : int
+        Wrong codes until pairing is locked.
+    locked_s : int
+        Powered time for which pairing is still locked [s].
+    hosts : tuple[PairedHost, ...]
+        In the order of pairing.
+    """
+
+    tries_left: int
+    locked_s: int
+    hosts: tuple[PairedHost, ...]
+
+    NAME: ClassVar[str] = "PAIRINGS"
+    TYPE: ClassVar[int] = 0x09
+    LAYOUT: ClassVar[Layout] = Layout(
+        "PAIRINGS reply",
+        Whole("tries_left", "B", 0, 3),
+        Whole("locked_s", "I", 0, 4_294_967_295),
+        tail=Parts("hosts", 8, PairedHost),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities(Request):
     """Read what the device can do."""
 
@@ -695,6 +1141,7 @@ class Capabilities(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("CAPABILITIES")
 
@@ -784,6 +1231,7 @@ class Ports(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("PORTS")
 
@@ -817,6 +1265,7 @@ class Status(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("STATUS")
 
@@ -932,6 +1381,7 @@ class LoadBegin(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "LOAD_BEGIN",
@@ -989,6 +1439,7 @@ class LoadChunk(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "LOAD_CHUNK",
@@ -1031,8 +1482,6 @@ class LoadCommit(Request):
     ----------
     slot : int
         Slot.
-    image_sha256 : bytes
-        Digest of the image.
     approval_sha256 : bytes
         Digest of the approval.
     ranges : tuple[RangeOfArea, ...]
@@ -1040,7 +1489,6 @@ class LoadCommit(Request):
     """
 
     slot: int
-    image_sha256: bytes
     approval_sha256: bytes
     ranges: tuple[RangeOfArea, ...]
 
@@ -1049,11 +1497,11 @@ class LoadCommit(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "LOAD_COMMIT",
         Whole("slot", "B", 0, 15),
-        Octets("image_sha256", 32),
         Octets("approval_sha256", 32),
         tail=Parts("ranges", 8, RangeOfArea),
     )
@@ -1100,6 +1548,7 @@ class SlotInfo(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "SLOT_INFO",
@@ -1173,6 +1622,7 @@ class Arm(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "ARM",
@@ -1231,6 +1681,7 @@ class Fire(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = True
     LAYOUT: ClassVar[Layout] = Layout(
         "FIRE",
@@ -1286,6 +1737,7 @@ class ImpedanceFire(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = True
     LAYOUT: ClassVar[Layout] = Layout(
         "IMPEDANCE_FIRE",
@@ -1346,6 +1798,7 @@ class SetAmplitude(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = True
     LAYOUT: ClassVar[Layout] = Layout(
         "SET_AMPLITUDE",
@@ -1397,6 +1850,7 @@ class SoftStop(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("SOFT_STOP")
 
@@ -1440,6 +1894,7 @@ class Stop(Request):
     NEEDS: ClassVar[Need] = Need.NONE
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("STOP")
 
@@ -1485,6 +1940,7 @@ class EmergencyStop(Request):
     NEEDS: ClassVar[Need] = Need.NONE
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("EMERGENCY_STOP")
 
@@ -1542,6 +1998,7 @@ class Clear(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "CLEAR",
@@ -1590,6 +2047,7 @@ class Heartbeat(Request):
     NEEDS: ClassVar[Need] = Need.CONTROL
     LEASE: ClassVar[bool] = True
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "HEARTBEAT",
@@ -1651,6 +2109,7 @@ class ClockSync(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "CLOCK_SYNC",
@@ -1710,6 +2169,7 @@ class QueryCommand(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "QUERY_COMMAND",
@@ -1775,6 +2235,7 @@ class Dose(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "DOSE",
@@ -1863,6 +2324,7 @@ class Counters(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "COUNTERS",
@@ -1926,6 +2388,7 @@ class EventLog(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout(
         "EVENT_LOG",
@@ -1971,6 +2434,7 @@ class ImpedanceRead(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("IMPEDANCE_READ")
 
@@ -2008,6 +2472,7 @@ class Goodbye(Request):
     NEEDS: ClassVar[Need] = Need.SESSION
     LEASE: ClassVar[bool] = False
     ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
     RAISES_OUTPUT: ClassVar[bool] = False
     LAYOUT: ClassVar[Layout] = Layout("GOODBYE")
 
@@ -2029,6 +2494,633 @@ class GoodbyeReply(Reply):
     LAYOUT: ClassVar[Layout] = Layout(
         "GOODBYE reply",
         Whole("session", "I", 1, 4_294_967_295),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseBegin(Request):
+    """Begin to describe a release for use at home, with output off; an earlier description is forgotten.
+
+    Attributes
+    ----------
+    subject : str
+        Subject the device is assigned to.
+    expires_s : int
+        Powered time after which it ends [s].
+    corridor : bool
+        For the corridor: ends after 20 minutes.
+    wall_s : int
+        The host's time of day, seconds since 1970-01-01 UTC [s].
+    """
+
+    subject: str
+    expires_s: int
+    corridor: bool
+    wall_s: int
+
+    NAME: ClassVar[str] = "RELEASE_BEGIN"
+    TYPE: ClassVar[int] = 0x60
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_BEGIN",
+        Text("subject", 32),
+        Whole("expires_s", "I", 1, 4_294_967_295),
+        Truth("corridor"),
+        Whole("wall_s", "Q", 0, 18_446_744_073_709_551_615),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseBeginReply(Reply):
+    """Answer to RELEASE_BEGIN.
+
+    Attributes
+    ----------
+    release_number : int
+        Number it will have.
+    """
+
+    release_number: int
+
+    NAME: ClassVar[str] = "RELEASE_BEGIN"
+    TYPE: ClassVar[int] = 0x60
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_BEGIN reply",
+        Whole("release_number", "Q", 1, 18_446_744_073_709_551_615),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSlot(Request):
+    """Add a committed slot to the release. The first one added is the one chosen at the beginning.
+
+    Attributes
+    ----------
+    slot : int
+        Slot.
+    name : str
+        Name for the patient.
+    image_sha256 : bytes
+        Digest its image must have.
+    approval_sha256 : bytes
+        Approval committed with it.
+    """
+
+    slot: int
+    name: str
+    image_sha256: bytes
+    approval_sha256: bytes
+
+    NAME: ClassVar[str] = "RELEASE_SLOT"
+    TYPE: ClassVar[int] = 0x61
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_SLOT",
+        Whole("slot", "B", 0, 15),
+        Text("name", 16),
+        Octets("image_sha256", 32),
+        Octets("approval_sha256", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSlotReply(Reply):
+    """Answer to RELEASE_SLOT.
+
+    Attributes
+    ----------
+    slot : int
+        Slot.
+    image_sha256 : bytes
+        Digest computed now over the stored bytes.
+    """
+
+    slot: int
+    image_sha256: bytes
+
+    NAME: ClassVar[str] = "RELEASE_SLOT"
+    TYPE: ClassVar[int] = 0x61
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_SLOT reply",
+        Whole("slot", "B", 0, 15),
+        Octets("image_sha256", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRanges(Request):
+    """State the patient's own range of each area of a slot of the release: inside the approved range, on its
+    steps.
+
+    Attributes
+    ----------
+    slot : int
+        Slot.
+    ranges : tuple[RangeOfArea, ...]
+        Patient's range of each area, in order.
+    """
+
+    slot: int
+    ranges: tuple[RangeOfArea, ...]
+
+    NAME: ClassVar[str] = "RELEASE_RANGES"
+    TYPE: ClassVar[int] = 0x62
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_RANGES",
+        Whole("slot", "B", 0, 15),
+        tail=Parts("ranges", 8, RangeOfArea),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRangesReply(Reply):
+    """Answer to RELEASE_RANGES.
+
+    Attributes
+    ----------
+    slot : int
+        Slot.
+    """
+
+    slot: int
+
+    NAME: ClassVar[str] = "RELEASE_RANGES"
+    TYPE: ClassVar[int] = 0x62
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_RANGES reply",
+        Whole("slot", "B", 0, 15),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCommit(Request):
+    """Begin autonomous mode. From here on no host changes anything before TAKE_BACK.
+
+    Attributes
+    ----------
+    release_sha256 : bytes
+        Digest of the whole release, as the specification computes it.
+    """
+
+    release_sha256: bytes
+
+    NAME: ClassVar[str] = "RELEASE_COMMIT"
+    TYPE: ClassVar[int] = 0x63
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = True
+    ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_COMMIT",
+        Octets("release_sha256", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCommitReply(Reply):
+    """Answer to RELEASE_COMMIT.
+
+    Attributes
+    ----------
+    release_number : int
+        Number of the release.
+    release_sha256 : bytes
+        Digest computed by the device over what it stored.
+    """
+
+    release_number: int
+    release_sha256: bytes
+
+    NAME: ClassVar[str] = "RELEASE_COMMIT"
+    TYPE: ClassVar[int] = 0x63
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_COMMIT reply",
+        Whole("release_number", "Q", 1, 18_446_744_073_709_551_615),
+        Octets("release_sha256", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseInfo(Request):
+    """Read whether the device is released, what, and for how long."""
+
+    NAME: ClassVar[str] = "RELEASE_INFO"
+    TYPE: ClassVar[int] = 0x64
+    NEEDS: ClassVar[Need] = Need.SESSION
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout("RELEASE_INFO")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseInfoReply(Reply):
+    """Answer to RELEASE_INFO.
+
+    Attributes
+    ----------
+    autonomous : bool
+        Whether it is released.
+    expired : bool
+        Whether the release has ended by time.
+    corridor : bool
+        Whether it is for the corridor.
+    release_number : int
+        Number of the release, 0 for none ever.
+    release_sha256 : bytes
+        Its digest, zeros for none.
+    expires_left_s : int
+        Powered time left [s].
+    locked_s : int
+        Time for which starts are still locked [s].
+    chosen_slot : int
+        Slot the patient has chosen, 255 for none.
+    battery_hours : int
+        Predicted hours of the chosen program on this battery [h].
+    slots : tuple[ReleasedSlot, ...]
+        Programs released.
+    """
+
+    autonomous: bool
+    expired: bool
+    corridor: bool
+    release_number: int
+    release_sha256: bytes
+    expires_left_s: int
+    locked_s: int
+    chosen_slot: int
+    battery_hours: int
+    slots: tuple[ReleasedSlot, ...]
+
+    NAME: ClassVar[str] = "RELEASE_INFO"
+    TYPE: ClassVar[int] = 0x64
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RELEASE_INFO reply",
+        Truth("autonomous"),
+        Truth("expired"),
+        Truth("corridor"),
+        Whole("release_number", "Q", 0, 18_446_744_073_709_551_615),
+        Octets("release_sha256", 32),
+        Whole("expires_left_s", "I", 0, 4_294_967_295),
+        Whole("locked_s", "I", 0, 4_294_967_295),
+        Whole("chosen_slot", "B", 0, 255),
+        Whole("battery_hours", "I", 0, 4_294_967_295),
+        tail=Parts("slots", 8, ReleasedSlot),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage(Request):
+    """Read the usage log from an index on; ask again with the last index + 1 until next_index.
+
+    Attributes
+    ----------
+    first_index : int
+        First record wanted.
+    max_records : int
+        Most records wanted.
+    """
+
+    first_index: int
+    max_records: int
+
+    NAME: ClassVar[str] = "USAGE"
+    TYPE: ClassVar[int] = 0x65
+    NEEDS: ClassVar[Need] = Need.SESSION
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "USAGE",
+        Whole("first_index", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("max_records", "B", 1, 16),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReply(Reply):
+    """Answer to USAGE.
+
+    Attributes
+    ----------
+    oldest_index : int
+        Oldest record still held.
+    next_index : int
+        Index the next record will have.
+    records : tuple[UsageRecord, ...]
+        In ascending order.
+    """
+
+    oldest_index: int
+    next_index: int
+    records: tuple[UsageRecord, ...]
+
+    NAME: ClassVar[str] = "USAGE"
+    TYPE: ClassVar[int] = 0x65
+    LAYOUT: ClassVar[Layout] = Layout(
+        "USAGE reply",
+        Whole("oldest_index", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("next_index", "Q", 1, 18_446_744_073_709_551_615),
+        tail=Parts("records", 16, UsageRecord),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDigest(Request):
+    """Read the digest of the usage log as it is held now: SHA-256 over its records as USAGE carries them,
+    ascending.
+    """
+
+    NAME: ClassVar[str] = "USAGE_DIGEST"
+    TYPE: ClassVar[int] = 0x66
+    NEEDS: ClassVar[Need] = Need.SESSION
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout("USAGE_DIGEST")
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDigestReply(Reply):
+    """Answer to USAGE_DIGEST.
+
+    Attributes
+    ----------
+    oldest_index : int
+        Oldest record still held.
+    next_index : int
+        Index the next record will have.
+    usage_sha256 : bytes
+        Digest.
+    """
+
+    oldest_index: int
+    next_index: int
+    usage_sha256: bytes
+
+    NAME: ClassVar[str] = "USAGE_DIGEST"
+    TYPE: ClassVar[int] = 0x66
+    LAYOUT: ClassVar[Layout] = Layout(
+        "USAGE_DIGEST reply",
+        Whole("oldest_index", "Q", 1, 18_446_744_073_709_551_615),
+        Whole("next_index", "Q", 1, 18_446_744_073_709_551_615),
+        Octets("usage_sha256", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack(Request):
+    """End autonomous mode, with output off, by a host that has read the usage log.
+
+    Attributes
+    ----------
+    subject : str
+        Subject the device is assigned to.
+    usage_sha256 : bytes
+        Digest of the usage log as read.
+    """
+
+    subject: str
+    usage_sha256: bytes
+
+    NAME: ClassVar[str] = "TAKE_BACK"
+    TYPE: ClassVar[int] = 0x67
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = True
+    ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "TAKE_BACK",
+        Text("subject", 32),
+        Octets("usage_sha256", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBackReply(Reply):
+    """Answer to TAKE_BACK.
+
+    Attributes
+    ----------
+    release_number : int
+        Release that ended.
+    """
+
+    release_number: int
+
+    NAME: ClassVar[str] = "TAKE_BACK"
+    TYPE: ClassVar[int] = 0x67
+    LAYOUT: ClassVar[Layout] = Layout(
+        "TAKE_BACK reply",
+        Whole("release_number", "Q", 1, 18_446_744_073_709_551_615),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Assign(Request):
+    """Bind the device to a subject, with output off. Refused while it is bound.
+
+    Attributes
+    ----------
+    subject : str
+        Code of the subject, not a name; not empty.
+    """
+
+    subject: str
+
+    NAME: ClassVar[str] = "ASSIGN"
+    TYPE: ClassVar[int] = 0x68
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ASSIGN",
+        Text("subject", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AssignReply(Reply):
+    """Answer to ASSIGN.
+
+    Attributes
+    ----------
+    assignment : int
+        Number of the assignment.
+    """
+
+    assignment: int
+
+    NAME: ClassVar[str] = "ASSIGN"
+    TYPE: ClassVar[int] = 0x68
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ASSIGN reply",
+        Whole("assignment", "I", 1, 4_294_967_295),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Retire(Request):
+    """End the assignment, with output off and not released: erase slots, release and usage log, and record
+    the cleaning.
+
+    Attributes
+    ----------
+    subject : str
+        Subject the device is assigned to.
+    usage_sha256 : bytes
+        Digest of the usage log as read.
+    cleaning : str
+        How it was cleaned; not empty.
+    """
+
+    subject: str
+    usage_sha256: bytes
+    cleaning: str
+
+    NAME: ClassVar[str] = "RETIRE"
+    TYPE: ClassVar[int] = 0x69
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = True
+    ONCE: ClassVar[bool] = True
+    KEYED: ClassVar[bool] = True
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RETIRE",
+        Text("subject", 32),
+        Octets("usage_sha256", 32),
+        Text("cleaning", 64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RetireReply(Reply):
+    """Answer to RETIRE.
+
+    Attributes
+    ----------
+    assignment : int
+        Assignment that ended.
+    """
+
+    assignment: int
+
+    NAME: ClassVar[str] = "RETIRE"
+    TYPE: ClassVar[int] = 0x69
+    LAYOUT: ClassVar[Layout] = Layout(
+        "RETIRE reply",
+        Whole("assignment", "I", 1, 4_294_967_295),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Subject(Request):
+    """Say for whom this session works. Until then a device that is assigned arms no stimulation.
+
+    Attributes
+    ----------
+    subject : str
+        Code of the subject.
+    """
+
+    subject: str
+
+    NAME: ClassVar[str] = "SUBJECT"
+    TYPE: ClassVar[int] = 0x6A
+    NEEDS: ClassVar[Need] = Need.CONTROL
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout(
+        "SUBJECT",
+        Text("subject", 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectReply(Reply):
+    """Answer to SUBJECT.
+
+    Attributes
+    ----------
+    assignment : int
+        Number of the assignment.
+    """
+
+    assignment: int
+
+    NAME: ClassVar[str] = "SUBJECT"
+    TYPE: ClassVar[int] = 0x6A
+    LAYOUT: ClassVar[Layout] = Layout(
+        "SUBJECT reply",
+        Whole("assignment", "I", 1, 4_294_967_295),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment(Request):
+    """Read for whom the device is."""
+
+    NAME: ClassVar[str] = "ASSIGNMENT"
+    TYPE: ClassVar[int] = 0x6B
+    NEEDS: ClassVar[Need] = Need.SESSION
+    LEASE: ClassVar[bool] = False
+    ONCE: ClassVar[bool] = False
+    KEYED: ClassVar[bool] = False
+    RAISES_OUTPUT: ClassVar[bool] = False
+    LAYOUT: ClassVar[Layout] = Layout("ASSIGNMENT")
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentReply(Reply):
+    """Answer to ASSIGNMENT.
+
+    Attributes
+    ----------
+    assignment : int
+        Number of the present or the latest assignment, 0 for none ever.
+    assigned : bool
+        Whether it is bound now.
+    subject : str
+        Subject, empty where it is not bound.
+    cleaning : str
+        How it was cleaned before, empty before the first retirement.
+    """
+
+    assignment: int
+    assigned: bool
+    subject: str
+    cleaning: str
+
+    NAME: ClassVar[str] = "ASSIGNMENT"
+    TYPE: ClassVar[int] = 0x6B
+    LAYOUT: ClassVar[Layout] = Layout(
+        "ASSIGNMENT reply",
+        Whole("assignment", "I", 0, 4_294_967_295),
+        Truth("assigned"),
+        Text("subject", 32),
+        Text("cleaning", 64),
     )
 
 
@@ -2283,6 +3375,14 @@ MESSAGES: Final[dict[tuple[int, Kind], type[Message]]] = {
     (0x01, Kind.REPLY): HelloReply,
     (0x02, Kind.REQUEST): Identify,
     (0x02, Kind.REPLY): IdentifyReply,
+    (0x06, Kind.REQUEST): Handshake,
+    (0x06, Kind.REPLY): HandshakeReply,
+    (0x07, Kind.REQUEST): Pair,
+    (0x07, Kind.REPLY): PairReply,
+    (0x08, Kind.REQUEST): Unpair,
+    (0x08, Kind.REPLY): UnpairReply,
+    (0x09, Kind.REQUEST): Pairings,
+    (0x09, Kind.REPLY): PairingsReply,
     (0x03, Kind.REQUEST): Capabilities,
     (0x03, Kind.REPLY): CapabilitiesReply,
     (0x04, Kind.REQUEST): Ports,
@@ -2329,6 +3429,30 @@ MESSAGES: Final[dict[tuple[int, Kind], type[Message]]] = {
     (0x46, Kind.REPLY): ImpedanceReadReply,
     (0x47, Kind.REQUEST): Goodbye,
     (0x47, Kind.REPLY): GoodbyeReply,
+    (0x60, Kind.REQUEST): ReleaseBegin,
+    (0x60, Kind.REPLY): ReleaseBeginReply,
+    (0x61, Kind.REQUEST): ReleaseSlot,
+    (0x61, Kind.REPLY): ReleaseSlotReply,
+    (0x62, Kind.REQUEST): ReleaseRanges,
+    (0x62, Kind.REPLY): ReleaseRangesReply,
+    (0x63, Kind.REQUEST): ReleaseCommit,
+    (0x63, Kind.REPLY): ReleaseCommitReply,
+    (0x64, Kind.REQUEST): ReleaseInfo,
+    (0x64, Kind.REPLY): ReleaseInfoReply,
+    (0x65, Kind.REQUEST): Usage,
+    (0x65, Kind.REPLY): UsageReply,
+    (0x66, Kind.REQUEST): UsageDigest,
+    (0x66, Kind.REPLY): UsageDigestReply,
+    (0x67, Kind.REQUEST): TakeBack,
+    (0x67, Kind.REPLY): TakeBackReply,
+    (0x68, Kind.REQUEST): Assign,
+    (0x68, Kind.REPLY): AssignReply,
+    (0x69, Kind.REQUEST): Retire,
+    (0x69, Kind.REPLY): RetireReply,
+    (0x6A, Kind.REQUEST): Subject,
+    (0x6A, Kind.REPLY): SubjectReply,
+    (0x6B, Kind.REQUEST): Assignment,
+    (0x6B, Kind.REPLY): AssignmentReply,
     (0x7F, Kind.REPLY): Error,
     (0x50, Kind.EVENT): StateChanged,
     (0x51, Kind.EVENT): Fault,
@@ -2341,6 +3465,10 @@ MESSAGES: Final[dict[tuple[int, Kind], type[Message]]] = {
 REPLY_TO: Final[dict[type[Request], type[Reply]]] = {
     Hello: HelloReply,
     Identify: IdentifyReply,
+    Handshake: HandshakeReply,
+    Pair: PairReply,
+    Unpair: UnpairReply,
+    Pairings: PairingsReply,
     Capabilities: CapabilitiesReply,
     Ports: PortsReply,
     Status: StatusReply,
@@ -2364,6 +3492,18 @@ REPLY_TO: Final[dict[type[Request], type[Reply]]] = {
     EventLog: EventLogReply,
     ImpedanceRead: ImpedanceReadReply,
     Goodbye: GoodbyeReply,
+    ReleaseBegin: ReleaseBeginReply,
+    ReleaseSlot: ReleaseSlotReply,
+    ReleaseRanges: ReleaseRangesReply,
+    ReleaseCommit: ReleaseCommitReply,
+    ReleaseInfo: ReleaseInfoReply,
+    Usage: UsageReply,
+    UsageDigest: UsageDigestReply,
+    TakeBack: TakeBackReply,
+    Assign: AssignReply,
+    Retire: RetireReply,
+    Subject: SubjectReply,
+    Assignment: AssignmentReply,
 }
 """The reply of each command; `Error` may stand in its place."""
 

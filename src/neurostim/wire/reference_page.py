@@ -26,12 +26,12 @@ def render_reference(description: Description) -> str:
         "",
         "## Commands",
         "",
-        "| Type | Command | Needs | Raises output | Lease | Once | Meaning |",
-        "|---|---|---|---|---|---|---|",
+        "| Type | Command | Needs | Raises output | Lease | Once | Keyed | Meaning |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     out += [
         f"| 0x{m.type:02X} | [`{m.name}`](#{m.name.lower()}) | {m.needs} | {_yes(m.raises_output)} "
-        f"| {_yes(m.lease)} | {_yes(m.once)} | {m.meaning} |"
+        f"| {_yes(m.lease)} | {_yes(m.once)} | {_yes(m.keyed)} | {m.meaning} |"
         for m in description.messages
     ]
     out += ["", "## Events", "", "| Type | Event | Lane | Meaning |", "|---|---|---|---|"]
