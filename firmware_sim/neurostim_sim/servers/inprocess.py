@@ -64,6 +64,11 @@ class InProcessLink:
         """Discard what the device has not heard yet."""
         self._arriving.clear()
 
+    def urgent(self, frame: bytes) -> bool:
+        """There is no second way to the device on this link."""
+        del frame
+        return False
+
     def wake(self) -> None:
         """Make a `read` under way, or else the next one, return at once."""
         self._woken.set()

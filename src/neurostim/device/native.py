@@ -317,6 +317,9 @@ class NativeStimulator(WireStimulator):
         try:
             if outgoing.flush:
                 link.drop_pending_output()
+            if outgoing.urgent:
+                # It goes past a full pipe; whether or not it arrived, the frame goes down the pipe too.
+                link.urgent(outgoing.urgent)
             if outgoing.data:
                 link.write(outgoing.data)
         except TransportError as error:

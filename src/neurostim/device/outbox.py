@@ -16,10 +16,14 @@ from neurostim.wire.messages import MAX_UNACKNOWLEDGED_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """Bytes to write; ``flush`` says that whatever has not left yet is to be discarded first."""
+    """Bytes to write; ``flush`` says that whatever has not left yet is to be discarded first.
+
+    ``urgent`` is a stop frame in ``data`` that a link with a second way to the device sends there as well.
+    """
 
     flush: bool
     data: bytes
+    urgent: bytes = b""
 
 
 class Outbox:
@@ -35,6 +39,7 @@ class Outbox:
         self._proven = 0
         self._waiting = bytearray()
         self._flush = False
+        self._urgent = b""
 
     @property
     def session(self) -> int:
@@ -79,6 +84,7 @@ class Outbox:
         """Send a stop frame now: what has not left is discarded, so that it waits behind nothing."""
         self._flush = True
         self._waiting[:] = frame
+        self._urgent = frame
         self._sent += len(frame)
         self._counters.frames_sent += 1
         return self._sent
@@ -91,6 +97,7 @@ class Outbox:
         """Discard what has not left, as on a link that is silent or new."""
         self._flush = True
         self._waiting.clear()
+        self._urgent = b""
         self._proven = self._sent
 
     def renew(self) -> None:
@@ -107,7 +114,8 @@ class Outbox:
         """Bytes to write now, or None."""
         if not self._waiting and not self._flush:
             return None
-        outgoing = Outgoing(self._flush, bytes(self._waiting))
+        outgoing = Outgoing(self._flush, bytes(self._waiting), self._urgent)
         self._waiting.clear()
         self._flush = False
+        self._urgent = b""
         return outgoing

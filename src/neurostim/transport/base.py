@@ -26,6 +26,15 @@ class Transport(Protocol):
     def drop_pending_output(self) -> None:
         """Discard whatever was written and has not left yet, here and in the system's buffers."""
 
+    def urgent(self, frame: bytes) -> bool:
+        """Hand a whole frame to the device past everything written; return whether the link knows it arrived.
+
+        Only a link with a second way to the device can do that (USB: a control transfer). It takes a few
+        milliseconds at most, never raises, and the frame is written as well: it may arrive twice.
+        """
+        del frame  # without a second way there is nothing to hand over
+        return False
+
     def wake(self) -> None:
         """Make a `read` under way, or else the next one, return at once; callable from any thread."""
 

@@ -129,6 +129,11 @@ class DescriptorTransport(abc.ABC):
         except OSError as error:
             raise self._gone(str(error)) from error
 
+    def urgent(self, frame: bytes) -> bool:
+        """There is no second way to the device on this link."""
+        del frame
+        return False
+
     def wake(self) -> None:
         """Make a `read` under way, or else the next one, return at once; from any thread."""
         try:

@@ -90,6 +90,11 @@ class PortableSerialTransport:
         except (OSError, serial.SerialException) as error:
             raise self._gone(str(error)) from error
 
+    def urgent(self, frame: bytes) -> bool:
+        """There is no second way to the device on this link."""
+        del frame
+        return False
+
     def wake(self) -> None:
         """Make a `read` under way return at once; from any thread."""
         self._port.cancel_read()
