@@ -10,8 +10,9 @@ from neurostim.conformance import read_trace
 from neurostim.core.errors import ConfigError
 from neurostim.wire import messages as m
 from neurostim.wire.messages import DeviceState, ErrorCode, FaultCode, StopCause
-from neurostim_sim.core import BATTERY_SECONDS, DeviceCore
+from neurostim_sim.core import DeviceCore
 from neurostim_sim.faults import DEVICE_FAULTS, parse_fault
+from neurostim_sim.hardware import BATTERY_SECONDS
 from neurostim_sim.main import main
 from neurostim_sim.profiles import profile
 from neurostim_sim.servers.line import LINE_FAULTS
@@ -122,7 +123,7 @@ def test_drift_and_migration_change_resistances_as_said() -> None:
 def test_the_battery_runs_down_while_output_is_on_and_ends_it_empty() -> None:
     host = delivering()
     host.core.battery = 2
-    host.core._drained = BATTERY_SECONDS * 998 // 1000
+    host.core.hardware.drained_s = BATTERY_SECONDS * 998 // 1000
     host.live_until(host.now_ns + 200 * S)
     assert (host.core.state, host.core.memory.fault) == (DeviceState.FAULT, FaultCode.BATTERY)
     refused = host.ask(m.Clear(StopCause.FAULT, FaultCode.BATTERY))

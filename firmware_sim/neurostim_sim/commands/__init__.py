@@ -1,0 +1,32 @@
+"""What each command of the wire does, once the order of checks has let it through; one module a family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from neurostim.wire.layout import Reply, Request
+from neurostim_sim.commands import loading, reading, sessions, starting, stopping
+from neurostim_sim.commands.table import Handlers
+from neurostim_sim.sessions import Session
+
+if TYPE_CHECKING:
+    from neurostim_sim.core import DeviceCore
+
+HANDLERS: Final[Handlers] = {
+    **sessions.HANDLERS,
+    **reading.HANDLERS,
+    **loading.HANDLERS,
+    **starting.HANDLERS,
+    **stopping.HANDLERS,
+}
+
+
+def execute(device: DeviceCore, request: Request, session: Session | None) -> Reply:
+    """Carry out one command.
+
+    Raises
+    ------
+    Refusal
+        Where it is refused; then nothing was executed.
+    """
+    return HANDLERS[type(request)](device, request, session)

@@ -1,0 +1,60 @@
+"""The parts of the device, which no reset changes: battery, sensor, recharge source, leads and tissue."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from neurostim_sim.profiles import Profile
+from neurostim_sim.servers.line import Dice
+from neurostim_sim.tissue import OutputPhysics, Tissue
+
+BATTERY_FULL: Final = 1000
+LEAST_BATTERY: Final = 20
+"""Below this no start could be carried to its end [0.1 %]."""
+BATTERY_SECONDS: Final = 86_400
+"""Time for which a full battery carries the output [s]."""
+
+
+class Hardware:
+    """The parts, and what is wrong with them.
+
+    Attributes
+    ----------
+    battery : int
+        Charge left [0.1 %].
+    drained_s : int
+        Seconds for which this battery has carried output.
+    sensor_works : bool
+        What the self-test of the output sensor shows.
+    recharge : tuple of int
+        Numerator and denominator: the part of what it should that the recharge source delivers.
+    unplugged : list of int
+        Contacts whose lead is out of its port.
+    """
+
+    def __init__(self, profile: Profile, tissue: Tissue, dice: Dice) -> None:
+        self.profile = profile
+        self.tissue = tissue
+        self.dice = dice
+        self.battery = BATTERY_FULL
+        self.drained_s = 0
+        self.sensor_works = True
+        self.recharge = (1, 1)
+        self.unplugged: list[int] = []
+
+    def drain(self) -> None:
+        """One more second of output."""
+        self.drained_s += 1
+        left = BATTERY_FULL - self.drained_s * BATTERY_FULL // BATTERY_SECONDS
+        self.battery = max(0, min(self.battery, left))
+
+    def physics(self) -> OutputPhysics:
+        """The output stage as it is now."""
+        able = self.profile.capabilities
+        return OutputPhysics(
+            able.rail_mv / 1000,
+            float(able.discharge_ohm),
+            self.profile.open_ohm,
+            self.profile.short_ohm,
+            self.sensor_works,
+        )
