@@ -89,12 +89,34 @@ def test_a_byte_at_a_time_is_as_good_as_all_at_once():
     assert decoder.counts.frames == 1
 
 
-def test_the_authenticated_flag_is_refused_with_its_own_error():
-    for tag in (b"", bytes(TAG_BYTES)):
-        error = only(sealed(flags=FLAG_AUTHENTICATED, tail=tag))
-        assert isinstance(error, FrameError)
-        assert error.fault is FrameFault.AUTHENTICATION
-        assert frame_error_code(error) is ErrorCode.AUTHENTICATION_FAILED
+def test_a_frame_with_the_authenticated_flag_carries_its_tag_apart():
+    tag = bytes(range(TAG_BYTES))
+    frame = only(sealed(flags=FLAG_AUTHENTICATED, payload=b"ab", tail=tag))
+    assert isinstance(frame, Frame)
+    assert (frame.authenticated, frame.sealed, frame.payload, frame.tag) == (True, True, b"ab", tag)
+    assert encode_frame(frame) == sealed(flags=FLAG_AUTHENTICATED, payload=b"ab", tail=tag)
+
+
+@pytest.mark.parametrize("length", [0, 1, TAG_BYTES - 1, TAG_BYTES + 1])
+def test_the_authenticated_flag_with_another_length_than_a_tag_is_refused(length):
+    error = only(sealed(flags=FLAG_AUTHENTICATED, tail=bytes(length)))
+    assert isinstance(error, FrameError)
+    assert error.fault is FrameFault.HEADER
+    assert frame_error_code(error) is ErrorCode.MALFORMED
+
+
+def test_a_sealed_frame_is_not_read_before_it_is_opened():
+    frame = only(sealed(flags=FLAG_AUTHENTICATED, tail=bytes(TAG_BYTES)))
+    with pytest.raises(ProtocolError) as caught:
+        unpack(frame)
+    assert caught.value.code == "sealed"
+
+
+def test_a_frame_marked_authenticated_is_not_sent_without_a_tag():
+    for tag in (b"", bytes(TAG_BYTES - 1)):
+        with pytest.raises(ProtocolError) as caught:
+            encode_frame(Frame(1, Kind.REQUEST, 1, 1, 1, 0, b"", authenticated=True, tag=tag))
+        assert caught.value.code == "bad-length"
 
 
 def test_another_version_is_refused_with_its_own_error():

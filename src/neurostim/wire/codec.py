@@ -5,22 +5,29 @@ from __future__ import annotations
 from typing import Final
 
 from neurostim.core.errors import ProtocolError
-from neurostim.wire.frame import Frame, FrameError, FrameFault, encode_line
+from neurostim.wire.frame import Frame, FrameError, FrameFault, Seal, encode_line
 from neurostim.wire.layout import Message, Request
 from neurostim.wire.messages import EmergencyStop, ErrorCode, Stop, decode_message
 
 _CODES: Final = {
     "unknown-type": ErrorCode.UNKNOWN_TYPE,
     FrameFault.VERSION.value: ErrorCode.UNSUPPORTED_VERSION,
-    FrameFault.AUTHENTICATION.value: ErrorCode.AUTHENTICATION_FAILED,
 }
 _NOISE: Final = frozenset(
     {FrameFault.TOO_LONG, FrameFault.STUFFING, FrameFault.TOO_SHORT, FrameFault.CHECKSUM}
 )
 
 
-def pack(message: Message, *, session: int, sequence: int, command_id: int, lease_us: int) -> bytes:
-    """Bytes of the frame that carries a message.
+def pack(
+    message: Message,
+    *,
+    session: int,
+    sequence: int,
+    command_id: int,
+    lease_us: int,
+    channel: Seal | None = None,
+) -> bytes:
+    """Bytes of the frame that carries a message, sealed where there is a channel.
 
     Parameters
     ----------
@@ -30,6 +37,8 @@ def pack(message: Message, *, session: int, sequence: int, command_id: int, leas
         Header fields, see `Frame`.
     lease_us : int
         From a host the device clock last heard, from a device its clock now [us].
+    channel : Channel, optional
+        The session's channel; it takes each sequence once.
     """
     return encode_line(
         message.TYPE,
@@ -39,17 +48,20 @@ def pack(message: Message, *, session: int, sequence: int, command_id: int, leas
         sequence=sequence,
         command_id=command_id,
         lease_us=lease_us,
+        channel=channel,
     )
 
 
 def unpack(frame: Frame) -> Message:
-    """Read the message of a frame, of any kind.
+    """Read the message of a frame, of any kind; of a sealed one only after its channel has opened it.
 
     Raises
     ------
     ProtocolError
         Where the type is unknown or the content is not valid.
     """
+    if frame.tag:
+        raise ProtocolError("a sealed frame was read before it was opened", code="sealed")
     return decode_message(frame.type, frame.kind, frame.payload)
 
 

@@ -10,7 +10,7 @@ import enum
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from neurostim.core.errors import ProtocolError
 from neurostim.wire import cobs
@@ -30,7 +30,7 @@ FLAG_AUTHENTICATED: Final = 0x04
 
 _HEADER: Final = struct.Struct("<BBBBIQIQH")
 _CRC: Final = struct.Struct("<I")
-_KINDS: Final = tuple(Kind)
+_KINDS_OF_FLAGS: Final = {kind | mark: kind for kind in Kind for mark in (0, FLAG_AUTHENTICATED)}
 _MIN_BYTES: Final = HEADER_BYTES + CRC_BYTES
 _MAX_STUFFED: Final = MAX_FRAME_BYTES - 2
 
@@ -54,7 +54,11 @@ class Frame:
     lease_us : int
         From a host: the device clock last heard [us]. From a device: its clock at sending [us].
     payload : bytes
-        Bytes of the message.
+        Bytes of the message; of a sealed frame the encrypted bytes.
+    authenticated : bool
+        Whether the frame carries the authenticated flag. It proves nothing while ``tag`` is not empty.
+    tag : bytes
+        The 16 bytes that authenticate a sealed frame; empty in others, and once a channel has opened it.
     """
 
     type: int
@@ -64,6 +68,13 @@ class Frame:
     command_id: int
     lease_us: int
     payload: bytes
+    authenticated: bool = False
+    tag: bytes = b""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it is still as it came from the line: nobody has checked who sent it."""
+        return self.authenticated and bool(self.tag)
 
 
 class FrameFault(enum.Enum):
@@ -74,7 +85,6 @@ class FrameFault(enum.Enum):
     TOO_SHORT = "frame-too-short"
     CHECKSUM = "bad-crc"
     VERSION = "unsupported-version"
-    AUTHENTICATION = "authentication-unsupported"
     HEADER = "bad-header"
 
 
@@ -97,14 +107,26 @@ class FrameCounts:
     faults: dict[FrameFault, int] = field(default_factory=lambda: dict.fromkeys(FrameFault, 0))
 
 
+class Seal(Protocol):
+    """What encrypts a payload and authenticates it with its header; see `neurostim.wire.channel.Channel`."""
+
+    def seal(self, sequence: int, head: bytes, payload: bytes) -> bytes:
+        """Encrypted payload and tag."""
+
+
 def encode_frame(frame: Frame) -> bytes:
-    """Bytes of a frame, with a delimiter on both sides.
+    """Bytes of a frame, with a delimiter on both sides; of a sealed one with its tag.
 
     Raises
     ------
     ProtocolError
-        Where a header value does not fit its field, or the payload is too long.
+        Where a header value does not fit its field, the payload is too long, or the tag is not one.
     """
+    if frame.authenticated:
+        if len(frame.tag) != TAG_BYTES:
+            raise ProtocolError(f"a tag of {len(frame.tag)} bytes", allowed=f"{TAG_BYTES}", code="bad-length")
+        head = frame_header(frame)
+        return _line(head + frame.payload + frame.tag)
     return encode_line(
         frame.type,
         frame.kind,
@@ -125,20 +147,57 @@ def encode_line(
     sequence: int,
     command_id: int,
     lease_us: int,
+    channel: Seal | None = None,
 ) -> bytes:
-    """Bytes of a frame whose parts are given one by one; see `Frame` and `encode_frame`."""
+    """Bytes of a frame whose parts are given one by one, sealed where there is a channel; see `Frame`."""
     length = len(payload)
     if length > MAX_PAYLOAD_BYTES:
-        raise ProtocolError(
-            f"payload of {length} bytes", allowed=f"0..{MAX_PAYLOAD_BYTES}", code="bad-length"
-        )
+        raise _too_long(length)
     if not 0 < message_type < 0x80:
         raise ProtocolError(f"message type {message_type}", allowed="1..127", code="bad-header")
+    flags = kind if channel is None else kind | FLAG_AUTHENTICATED
     try:
-        head = _HEADER.pack(VERSION, message_type, kind, 0, session, sequence, command_id, lease_us, length)
+        head = _HEADER.pack(VERSION, message_type, flags, 0, session, sequence, command_id, lease_us, length)
     except struct.error as error:
         raise ProtocolError(f"frame header: {error}", code="bad-header") from error
-    body = head + payload
+    return _line(head + (payload if channel is None else channel.seal(sequence, head, payload)))
+
+
+def line_length_bound(payload_length: int, *, authenticated: bool) -> int:
+    """Most bytes on the line that a frame with a payload of this length takes, delimiters included."""
+    body = HEADER_BYTES + payload_length + CRC_BYTES + (TAG_BYTES if authenticated else 0)
+    return cobs.encoded_length(body) + 2
+
+
+def frame_header(frame: Frame) -> bytes:
+    """The 30 bytes of a frame's header, which a tag authenticates with the payload.
+
+    Raises
+    ------
+    ProtocolError
+        Where a header value does not fit its field.
+    """
+    length = len(frame.payload)
+    if length > MAX_PAYLOAD_BYTES:
+        raise _too_long(length)
+    flags = frame.kind | FLAG_AUTHENTICATED if frame.authenticated else frame.kind
+    try:
+        return _HEADER.pack(
+            VERSION,
+            frame.type,
+            flags,
+            0,
+            frame.session,
+            frame.sequence,
+            frame.command_id,
+            frame.lease_us,
+            length,
+        )
+    except struct.error as error:
+        raise ProtocolError(f"frame header: {error}", code="bad-header") from error
+
+
+def _line(body: bytes) -> bytes:
     return b"\0" + cobs.encode(body + _CRC.pack(zlib.crc32(body))) + b"\0"
 
 
@@ -163,16 +222,20 @@ def decode_frame(stuffed: bytes) -> Frame:
     )
     if version != VERSION:
         raise _fault(FrameFault.VERSION, f"version {version}", f"{VERSION}")
-    if flags & FLAG_AUTHENTICATED:
-        raise _fault(FrameFault.AUTHENTICATION, "the authenticated flag", "unauthenticated frames")
-    if flags > FLAG_EVENT or reserved or not 0 < kind_of_message < 0x80:
+    kind = _KINDS_OF_FLAGS.get(flags)
+    if kind is None or reserved or not 0 < kind_of_message < 0x80:
         found = f"type 0x{kind_of_message:02X}, flags 0x{flags:02X}, reserved 0x{reserved:02X}"
-        raise _fault(FrameFault.HEADER, found, "type 1..127, flags 0..2, reserved 0")
-    if payload_length != length - HEADER_BYTES or payload_length > MAX_PAYLOAD_BYTES:
-        found = f"payload length {payload_length} with {length - HEADER_BYTES} bytes"
+        raise _fault(FrameFault.HEADER, found, "type 1..127, flags 0..2 and 4..6, reserved 0")
+    authenticated = flags >= FLAG_AUTHENTICATED
+    end = length - TAG_BYTES if authenticated else length
+    if payload_length != end - HEADER_BYTES or payload_length > MAX_PAYLOAD_BYTES:
+        found = f"payload length {payload_length} with {end - HEADER_BYTES} bytes"
         raise _fault(FrameFault.HEADER, found, f"equal lengths, at most {MAX_PAYLOAD_BYTES}")
-    payload = body[HEADER_BYTES:length]
-    return Frame(kind_of_message, _KINDS[flags], session, sequence, command_id, lease_us, payload)
+    payload = body[HEADER_BYTES:end]
+    if authenticated:
+        tag = body[end:length]
+        return Frame(kind_of_message, kind, session, sequence, command_id, lease_us, payload, True, tag)
+    return Frame(kind_of_message, kind, session, sequence, command_id, lease_us, payload)
 
 
 class FrameDecoder:
@@ -231,6 +294,10 @@ class FrameDecoder:
         self.counts.dropped_bytes += size
         self.counts.faults[fault] += 1
         found.append(FrameError(fault, size, message))
+
+
+def _too_long(length: int) -> ProtocolError:
+    return ProtocolError(f"payload of {length} bytes", allowed=f"0..{MAX_PAYLOAD_BYTES}", code="bad-length")
 
 
 def _fault(fault: FrameFault, found: str, allowed: str) -> ProtocolError:
