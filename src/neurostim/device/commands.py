@@ -10,6 +10,7 @@ from neurostim.core.errors import ProtocolError, TransportError
 from neurostim.core.hardware import Capabilities, Impedances
 from neurostim.device import scripts
 from neurostim.device.futures import CommandFuture
+from neurostim.device.home import HomeCommands
 from neurostim.device.records import (
     Armed,
     DeviceStatus,
@@ -53,6 +54,11 @@ class WireStimulator(Stimulator):
     def role(self) -> Role:
         """What this host may do."""
         return self._role
+
+    @property
+    def home(self) -> HomeCommands:
+        """Subjects, and use at home."""
+        return HomeCommands(self._run)
 
     def status(self) -> CommandFuture[DeviceStatus]:
         """Read the present state."""

@@ -9,14 +9,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from neurostim.core.errors import NeurostimError
 from neurostim.device.futures import CommandFuture
 from neurostim.wire.layout import Need, Reply, Request
-from neurostim.wire.messages import LoadBegin, LoadChunk, LoadCommit, SoftStop
+from neurostim.wire.messages import (
+    LoadBegin,
+    LoadChunk,
+    LoadCommit,
+    ReleaseBegin,
+    ReleaseRanges,
+    ReleaseSlot,
+    SoftStop,
+)
 
 R = TypeVar("R")
+
+_REPEATABLE: Final = (LoadBegin, LoadChunk, LoadCommit, ReleaseBegin, ReleaseRanges, ReleaseSlot, SoftStop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +93,11 @@ class Task:
 def is_blind_repeatable(request: Request) -> bool:
     """Whether an unanswered request may simply be sent again, under the same command id.
 
-    Reads may; so may loading and the soft stop, which raise nothing and which the device
-    executes at most once under one id.
+    Reads may; so may loading, describing a release and the soft stop, which raise nothing and which the
+    device executes at most once under one id.
     """
     reads = not request.ONCE and not request.RAISES_OUTPUT
-    return reads or isinstance(request, (LoadBegin, LoadChunk, LoadCommit, SoftStop))
+    return reads or isinstance(request, _REPEATABLE)
 
 
 def attempts_allowed(request: Request) -> int:
