@@ -89,7 +89,7 @@ class DoseRecord:
 
 @dataclass
 class Memory:
-    """Everything that lasts, and its store."""
+    """Everything that lasts, and its store. ``extra`` holds what other rooms keep: a document each, by name."""
 
     store: Store
     boot_count: int = 0
@@ -103,6 +103,7 @@ class Memory:
     doses: list[DoseRecord] = field(default_factory=list)
     log: list[list[int]] = field(default_factory=list)
     log_next: int = 1
+    extra: dict[str, Any] = field(default_factory=dict)
     unsaved: bool = False
     damaged: bool = False
 
@@ -117,6 +118,7 @@ class Memory:
             for name in ("boot_count", "session_count", "dose_count", "cause", "fault", "latched", "log"):
                 setattr(memory, name, document[name])
             memory.log_next = document["log_next"]
+            memory.extra = document.get("extra", {})
             memory.contacts = {int(c): values for c, values in document["contacts"].items()}
             memory.doses = [DoseRecord(**values) for values in document["doses"]]
         return memory
@@ -137,6 +139,7 @@ class Memory:
                 "doses": [dose.__dict__ for dose in self.doses],
                 "log": self.log,
                 "log_next": self.log_next,
+                "extra": self.extra,
             }
         )
 
