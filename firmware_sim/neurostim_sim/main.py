@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from neurostim_sim.settings import Settings
+
+COMMANDS: Final = "neurostim_sim.commands"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,8 +52,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until ended; returns the exit status."""
-    options = parser().parse_args(arguments)
+    """Serve until ended, or run the command named first; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and (command := _command(given[0])) is not None:
+        return command(given[1:])
+    options = parser().parse_args(given)
     from neurostim.core.errors import NeurostimError
 
     try:
@@ -62,6 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NeurostimError as error:
         print(f"neurostim-sim: {error}", file=sys.stderr)
         return 2
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int] | None:
+    """A command that another package adds by an entry point of the group `COMMANDS`."""
+    if name.startswith("-"):
+        return None
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=COMMANDS, name=name)
+    for one in found:
+        command: Callable[[Sequence[str]], int] = one.load()
+        return command
+    return None
 
 
 def _list_faults() -> None:
