@@ -1,0 +1,48 @@
+"""The independent monitor at the electrode: its own small integrator, no code of host or device."""
+
+from neurostim_torture.monitor.monitor import RULES, Monitor
+from neurostim_torture.monitor.records import (
+    Area,
+    Body,
+    Books,
+    Bounds,
+    Counter,
+    DeviceFrame,
+    Flow,
+    HardLimits,
+    HostFrame,
+    Intent,
+    Kept,
+    Life,
+    Power,
+    Program,
+    Range,
+    Record,
+    Setting,
+    Taken,
+    Violation,
+)
+
+__all__ = [
+    "RULES",
+    "Area",
+    "Body",
+    "Books",
+    "Bounds",
+    "Counter",
+    "DeviceFrame",
+    "Flow",
+    "HardLimits",
+    "HostFrame",
+    "Intent",
+    "Kept",
+    "Life",
+    "Monitor",
+    "Power",
+    "Program",
+    "Range",
+    "Record",
+    "Setting",
+    "Taken",
+    "Violation",
+]

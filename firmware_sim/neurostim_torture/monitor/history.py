@@ -1,0 +1,106 @@
+"""Everything the monitor was told about one schedule, in order, by kind; rules read it and change nothing."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurostim_torture.monitor.dose import Dose
+from neurostim_torture.monitor.records import (
+    Body,
+    Books,
+    DeviceFrame,
+    Flow,
+    HostFrame,
+    Intent,
+    Kept,
+    Life,
+    Power,
+    Record,
+    Setting,
+    Taken,
+)
+
+Instants = NDArray[np.int64]
+
+
+class History:
+    """What happened in one schedule.
+
+    Parameters
+    ----------
+    setting : Setting
+    records : sequence of Record
+        In order of time, but for `Flow` and `Books`, which tell of what is over.
+    """
+
+    def __init__(self, setting: Setting, records: Sequence[Record]) -> None:
+        self.setting = setting
+        kinds: dict[type, list[Record]] = {}
+        for record in records:
+            kinds.setdefault(type(record), []).append(record)
+        self.sent: list[HostFrame] = kinds.get(HostFrame, [])  # type: ignore[assignment]
+        self.taken: list[Taken] = kinds.get(Taken, [])  # type: ignore[assignment]
+        self.told: list[DeviceFrame] = kinds.get(DeviceFrame, [])  # type: ignore[assignment]
+        self.powers: list[Power] = kinds.get(Power, [])  # type: ignore[assignment]
+        self.bodies: list[Body] = kinds.get(Body, [])  # type: ignore[assignment]
+        self.intents: list[Intent] = kinds.get(Intent, [])  # type: ignore[assignment]
+        self.lives: list[Life] = kinds.get(Life, [])  # type: ignore[assignment]
+        self.kept: list[Kept] = kinds.get(Kept, [])  # type: ignore[assignment]
+        self.books: list[Books] = kinds.get(Books, [])  # type: ignore[assignment]
+        flows: list[Flow] = kinds.get(Flow, [])  # type: ignore[assignment]
+        self.doses = [Dose(setting, flow) for flow in sorted(flows, key=lambda one: one.began_ns)]
+
+    # What several rules ask.
+
+    def own(self, *kinds: str) -> list[HostFrame]:
+        """Frames of these kinds that the person's own host sent."""
+        return [one for one in self.sent if one.origin == "host" and one.kind in kinds]
+
+    def strange(self, *kinds: str) -> list[HostFrame]:
+        """Frames of these kinds that somebody else put on the line."""
+        return [one for one in self.sent if one.origin != "host" and one.kind in kinds]
+
+    def living_ns(self) -> Instants:
+        """When the host sent a heartbeat as a living host."""
+        return np.array(
+            [one.at_ns for one in self.sent if one.living and one.origin == "host"], dtype=np.int64
+        )
+
+    def intents_of(self, *what: str) -> list[Intent]:
+        """Deliberate acts of these kinds."""
+        return [one for one in self.intents if one.what in what]
+
+    def powers_of(self, *what: str) -> list[Power]:
+        """Power events of these kinds."""
+        return [one for one in self.powers if one.what in what]
+
+    def replies(self, kind: str) -> list[DeviceFrame]:
+        """Replies of the device to commands of a kind; refusals are of kind ``ERROR``."""
+        return [one for one in self.told if one.what == "reply" and one.kind == kind]
+
+    def events(self, kind: str) -> list[DeviceFrame]:
+        """Events of a kind; one for each session that heard it."""
+        return [one for one in self.told if one.what == "event" and one.kind == kind]
+
+
+def last_before(times: Instants, moments: Instants) -> tuple[Instants, NDArray[np.bool_]]:
+    """For each moment, the last of ``times`` at or before it, and whether there is one."""
+    if times.size == 0:
+        return np.zeros_like(moments), np.zeros(moments.shape, dtype=bool)
+    place = np.searchsorted(times, moments, side="right") - 1
+    return times[np.maximum(place, 0)], place >= 0
+
+
+def between(times: Sequence[int], after: int, until: int) -> bool:
+    """Whether one of the ascending ``times`` lies in (after, until]."""
+    return bisect_right(times, after) < bisect_right(times, until)
+
+
+def latest(times: Sequence[int], before: int) -> int | None:
+    """The last of the ascending ``times`` before a moment."""
+    place = bisect_left(times, before)
+    return times[place - 1] if place else None
