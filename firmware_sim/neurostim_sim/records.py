@@ -89,7 +89,7 @@ class DoseRecord:
 
 @dataclass
 class Memory:
-    """Everything that lasts, and its store. ``extra`` holds what other rooms keep: a document each, by name."""
+    """Everything that lasts, and its store. ``extra`` holds a document of each other room, by name."""
 
     store: Store
     boot_count: int = 0
