@@ -1,169 +1,281 @@
-"""The device's lasting memory: one document in two banks, so that power may fail at any write.
+"""The device's lasting memory: named sections that change together, whatever byte the supply fails at.
 
-A write goes to the bank that does not hold the newest document, its header last; a reader takes the newest
-bank whose checksum holds. What is read is therefore the old document or the new one, never half of each.
+Two banks. One holds a checkpoint of all sections, and after it a journal: each commit appends the sections
+that it changed as one entry, whole or not there at all. When a bank is full, a checkpoint goes to the other
+one, its header last, and the old bank is marked as closed. So a reader finds the state before or after a
+commit; what it finds broken and cannot be a torn write is damage, and told.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import struct
-import weakref
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from neurostim.core.errors import ConfigError
+from neurostim_sim import medium as media
+from neurostim_sim.medium import Medium, MemoryMedium, PowerCut
+from neurostim_sim.region import Region
+
+__all__ = ["BANK_BYTES", "FileMedium", "Medium", "MemoryMedium", "PowerCut", "Store"]
 
 _HEADER: Final = struct.Struct("<4sQII")
-_MAGIC: Final = b"NSST"
-BANK_BYTES: Final = 1 << 20
-PIECE_BYTES: Final = 4096
+_MAGIC: Final = b"NSS2"
+_ENTRY: Final = struct.Struct("<4sIII")
+_ENTRY_MAGIC: Final = b"NSJ>"
+_END: Final = struct.Struct("<4sIQI")
+_END_MAGIC: Final = b"<NSJ"
+_CLOSED: Final = "closed"
+BANK_BYTES: Final = 1 << 18
+JOURNAL_BYTES: Final = 1 << 16
+REGIONS_AT: Final = 2 * BANK_BYTES
+_CLOSING_BYTES: Final = 256
 
 
-class PowerCut(Exception):
-    """The supply failed during a write."""
-
-
-class Medium(Protocol):
-    """Bytes that survive a reset."""
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes from ``offset`` on; fewer where fewer are held."""
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Make bytes durable."""
-
-    def close(self) -> None:
-        """The device is gone for good; what it wrote stays."""
-
-
-class MemoryMedium:
-    """A medium in memory; ``cut_after`` lets the supply fail in the middle of that write, counted from 0."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.writes = 0
-        self.cut_after: int | None = None
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes from ``offset`` on."""
-        return bytes(self.data[offset : offset + size])
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Write, or half of it where the supply fails."""
-        cut = self.cut_after is not None and self.writes >= self.cut_after
-        self.writes += 1
-        if cut:
-            data = data[: len(data) // 2]
-        if len(self.data) < offset + len(data):
-            self.data.extend(bytes(offset + len(data) - len(self.data)))
-        self.data[offset : offset + len(data)] = data
-        if cut:
-            raise PowerCut
-
-    def close(self) -> None:
-        """Nothing to do: another device may take the memory over."""
-
-
-class FileMedium:
-    """A medium in a file; every write is synchronised before it counts.
-
-    A file that cannot be written, on a full disk for instance, is to the device a supply that fails.
-
-    Raises
-    ------
-    ConfigError
-        For a file that cannot be opened, that another device uses, or that holds something else.
-    """
+class FileMedium(media.FileMedium):
+    """A store's medium in a file."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise ConfigError(f"cannot open the store {path}: {error.strerror}", code="store") from error
-        self._closing = weakref.finalize(self, os.close, self._descriptor)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self.close()
-            raise ConfigError(
-                f"another device uses the store {path}",
-                remedy="Give each simulated device a store of its own.",
-                code="store",
-            ) from error
-        starts = [self.read(bank * BANK_BYTES, len(_MAGIC)) for bank in (0, 1)]
-        if any(starts) and not any(
-            start == _MAGIC[: len(start)] or not any(start) for start in starts if start
-        ):
-            self.close()
-            raise ConfigError(
-                f"{path} is no store of a simulated device",
-                remedy="Name another file: this one would be overwritten.",
-                code="store",
-            )
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes from ``offset`` on."""
-        return os.pread(self._descriptor, size, offset)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Write and synchronise."""
-        try:
-            while data:
-                written = os.pwrite(self._descriptor, data, offset)
-                offset, data = offset + written, data[written:]
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise PowerCut(f"the store cannot be written: {error.strerror}") from error
-
-    def close(self) -> None:
-        """Close the file; another device may use it from now on."""
-        self._closing()
+        super().__init__(path, [(bank * BANK_BYTES, _MAGIC) for bank in (0, 1)])
 
 
 class Store:
-    """The newest document of a medium."""
+    """The sections of a medium.
+
+    Attributes
+    ----------
+    damaged : bool
+        Whether something that had been durable could not be read at the last `load`.
+    """
 
     def __init__(self, medium: Medium) -> None:
         self._medium = medium
         self._sequence = 0
         self._bank = 1
+        self._number = 0
+        self._seal = 0
+        self._end = 0
+        self._journal_at = 0
+        self._written = 0
+        self._texts: dict[str, str] = {}
+        self._open_older = False
         self.damaged = False
 
-    def load(self) -> dict[str, Any]:
-        """The newest whole document; empty on a fresh medium, and on a `damaged` one, which holds none."""
-        newest: dict[str, Any] = {}
-        written = False
-        for bank in (0, 1):
-            head = self._medium.read(bank * BANK_BYTES, _HEADER.size)
-            written |= any(head)
-            if len(head) < _HEADER.size:
-                continue
-            magic, sequence, length, checksum = _HEADER.unpack(head)
-            if magic != _MAGIC or length > BANK_BYTES - _HEADER.size or sequence <= self._sequence:
-                continue
-            body = self._medium.read(bank * BANK_BYTES + _HEADER.size, length)
-            if len(body) != length or zlib.crc32(struct.pack("<QI", sequence, length) + body) != checksum:
-                continue
-            newest, self._sequence, self._bank = json.loads(body), sequence, bank
-        self.damaged = written and not newest
-        return newest
+    def region(self, offset: int, record_bytes: int, count: int, floor: int = 1) -> Region:
+        """A region of records beside the sections, ``offset`` bytes after the first that is free for them."""
+        return Region(self._medium, REGIONS_AT + offset, record_bytes, count, floor)
 
-    def save(self, document: dict[str, Any]) -> None:
-        """Make a document the newest; durable when this returns."""
-        body = json.dumps(document, separators=(",", ":")).encode()
-        if len(body) > BANK_BYTES - _HEADER.size:
+    def load(self) -> dict[str, Any]:
+        """All sections by name; empty on a fresh medium, and on a `damaged` one which holds nothing whole."""
+        banks = [_Bank.read(self._medium, bank) for bank in (0, 1)]
+        whole = [bank for bank in banks if bank.body is not None]
+        if not whole:
+            fresh = not any(bank.written for bank in banks) or _torn_at_first(banks)
+            self._forget(2 + max((bank.claimed for bank in banks if not fresh), default=-2))
+            self.damaged = not fresh
+            return {}
+        newest = max(whole, key=lambda bank: bank.sequence)
+        other = banks[1 - newest.number]
+        found = newest.sections()
+        self._texts = {name: _text(value) for name, value in found.items() if name != _CLOSED}
+        self._bank, self._sequence = newest.number, newest.sequence
+        self._number, self._seal = newest.entries, newest.seal
+        self._journal_at, self._end = newest.journal_at, newest.end
+        self._written = zlib.crc32(self._medium.read(newest.start, self._end - newest.start))
+        self._open_older = other.body is not None and not other.closed
+        closed = found.pop(_CLOSED, None)
+        # A closed bank was followed by another one, which then is what cannot be read.
+        self.damaged = newest.rotten or closed is not None
+        if self.damaged:
+            self._sequence += 1
+            self._end = BANK_BYTES * 2
+        return found
+
+    def commit(self, changes: Mapping[str, Any]) -> None:
+        """Make sections the present ones, all or none; durable when this returns. None erases one.
+
+        Raises
+        ------
+        PowerCut
+            Where the supply fails in it: then either all of the changes or none are there at the next boot.
+        """
+        texts = {name: _text(value) for name, value in changes.items()}
+        changed = {name: text for name, text in texts.items() if self._texts.get(name, "null") != text}
+        if not changed:
+            return
+        after = {**self._texts, **changed}
+        self._texts = {name: text for name, text in after.items() if text != "null"}
+        entry = self._entry(_body(changed))
+        room = self._bank * BANK_BYTES + BANK_BYTES - _CLOSING_BYTES
+        if (
+            self._sequence == 0
+            or self._end + len(entry) > room
+            or self._end + len(entry) > self._journal_at + JOURNAL_BYTES
+        ):
+            self._checkpoint()
+            return
+        if self._open_older:
+            self._close(1 - self._bank)
+        self._append(entry)
+
+    def save(self, document: Mapping[str, Any]) -> None:
+        """Make a document the only sections, as a checkpoint; durable when this returns."""
+        self._texts = {name: _text(value) for name, value in document.items()}
+        self._checkpoint()
+
+    def verify(self) -> bool:
+        """Whether the medium still holds what was written last: the self-test of the banks."""
+        if self._sequence == 0 or self.damaged:
+            return not self.damaged
+        start = self._bank * BANK_BYTES
+        return zlib.crc32(self._medium.read(start, self._end - start)) == self._written
+
+    def _forget(self, sequence: int) -> None:
+        self._sequence, self._bank, self._texts = sequence, 1, {}
+        self._end = 2 * BANK_BYTES
+
+    def _entry(self, body: bytes) -> bytes:
+        number = self._number + 1
+        checksum = zlib.crc32(struct.pack("<QI", self._sequence, number) + body, self._seal)
+        head = _ENTRY.pack(_ENTRY_MAGIC, number, len(body), checksum)
+        return head + body + _END.pack(_END_MAGIC, self._seal, self._sequence, number)
+
+    def _append(self, entry: bytes) -> None:
+        self._medium.write(self._end, entry)
+        self._end += len(entry)
+        self._number += 1
+        self._written = zlib.crc32(entry, self._written)
+
+    def _close(self, bank: int) -> None:
+        """Say in the older bank that a newer checkpoint was whole: if it is gone one day, that is damage."""
+        older = _Bank.read(self._medium, bank)
+        self._open_older = False
+        if older.body is None or older.closed or older.rotten:
+            return
+        writer = Store(self._medium)
+        writer._sequence, writer._seal = older.sequence, older.seal
+        writer._number, writer._end = older.entries, older.end
+        writer._append(writer._entry(_body({_CLOSED: str(self._sequence)})))
+
+    def _checkpoint(self) -> None:
+        body = _body(self._texts)
+        if len(body) > BANK_BYTES - _HEADER.size - JOURNAL_BYTES - _CLOSING_BYTES:
             raise ConfigError(f"a document of {len(body)} bytes does not fit the store", code="store")
         bank, sequence = 1 - self._bank, self._sequence + 1
         start = bank * BANK_BYTES
         # The old header of this bank dies first, so that it can never lead to the new body.
         self._medium.write(start, bytes(_HEADER.size))
-        for offset in range(0, len(body), PIECE_BYTES):
-            self._medium.write(start + _HEADER.size + offset, body[offset : offset + PIECE_BYTES])
-        checksum = zlib.crc32(struct.pack("<QI", sequence, len(body)) + body)
-        self._medium.write(start, _HEADER.pack(_MAGIC, sequence, len(body), checksum))
-        self._bank, self._sequence = bank, sequence
+        self._medium.write(start + _HEADER.size, body)
+        seal = _seal(sequence, body)
+        header = _HEADER.pack(_MAGIC, sequence, len(body), seal)
+        self._medium.write(start, header)
+        self._bank, self._sequence, self._number, self._seal = bank, sequence, 0, seal
+        self._journal_at = self._end = start + _HEADER.size + len(body)
+        self._written = zlib.crc32(header + body)
+        self.damaged = False
+        self._close(1 - bank)
+
+
+class _Bank:
+    """What a bank holds: its checkpoint, the journal after it, and whether that can be a torn write."""
+
+    def __init__(self, number: int, head: bytes) -> None:
+        self.number = number
+        self.start = number * BANK_BYTES
+        self.head = head
+        self.written = any(head)
+        self.sequence = self.claimed = self.entries = self.seal = 0
+        self.body: bytes | None = None
+        self.journal: list[bytes] = []
+        self.journal_at = self.end = 0
+        self.rotten = False
+        self.rest = b""
+
+    @classmethod
+    def read(cls, medium: Medium, number: int) -> _Bank:
+        bank = cls(number, medium.read(number * BANK_BYTES, _HEADER.size))
+        if not bank.written:
+            return bank
+        raw = medium.read(bank.start, BANK_BYTES)
+        bank.rest = raw[_HEADER.size :]
+        if len(bank.head) == _HEADER.size:
+            magic, sequence, length, seal = _HEADER.unpack(bank.head)
+            bank.claimed = min(sequence, 1 << 48)
+            body = raw[_HEADER.size : _HEADER.size + length]
+            if magic == _MAGIC and len(body) == length and _seal(sequence, body) == seal:
+                bank.body, bank.sequence, bank.seal = body, sequence, seal
+                bank._read_journal(raw, _HEADER.size + length)
+        return bank
+
+    def _read_journal(self, raw: bytes, at: int) -> None:
+        self.journal_at = self.start + at
+        while at + _ENTRY.size <= len(raw):
+            magic, told, length, checksum = _ENTRY.unpack_from(raw, at)
+            begin = at + _ENTRY.size
+            body = raw[begin : begin + length]
+            number = self.entries + 1
+            if (
+                magic != _ENTRY_MAGIC
+                or told != number
+                or len(body) != length
+                or zlib.crc32(struct.pack("<QI", self.sequence, number) + body, self.seal) != checksum
+            ):
+                break
+            self.journal.append(body)
+            self.entries = number
+            at = begin + length + _END.size
+        self.end = self.start + at
+        self.rotten = self._was_whole(raw, at)
+
+    def _was_whole(self, raw: bytes, at: int) -> bool:
+        """Whether an entry that should follow was once written to its end: a torn one never was."""
+        mark = _END.pack(_END_MAGIC, self.seal, self.sequence, 0)[:-4]
+        while (at := raw.find(mark, at)) >= 0:
+            if at + _END.size <= len(raw) and _END.unpack_from(raw, at)[3] > self.entries:
+                return True
+            at += 1
+        return False
+
+    @property
+    def closed(self) -> bool:
+        """Whether a newer checkpoint was whole once."""
+        return bool(self.journal) and _CLOSED in json.loads(self.journal[-1])
+
+    def sections(self) -> dict[str, Any]:
+        """The checkpoint with the journal applied."""
+        assert self.body is not None
+        found: dict[str, Any] = json.loads(self.body)
+        for body in self.journal:
+            found.update(json.loads(body))
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _torn_at_first(banks: list[_Bank]) -> bool:
+    """Whether the supply failed in the header of the very first checkpoint, before anything depended on it.
+
+    A torn header is that of checkpoint 1 up to some byte, any byte, and zeros; nothing follows the body.
+    """
+    first, second = banks
+    if second.written or len(first.head) < _HEADER.size or _ENTRY_MAGIC in first.rest:
+        return False
+    length = int.from_bytes(first.head[12:16], "little")
+    body = first.rest[:length]
+    whole = _HEADER.pack(_MAGIC, 1, length, _seal(1, body))
+    return any(
+        first.head[:cut] == whole[:cut] and not any(first.head[cut + 1 :]) for cut in range(_HEADER.size)
+    )
+
+
+def _seal(sequence: int, body: bytes) -> int:
+    return zlib.crc32(struct.pack("<QI", sequence, len(body)) + body)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _body(texts: Mapping[str, str]) -> bytes:
+    return ("{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}").encode()

@@ -35,7 +35,8 @@ def test_power_lost_at_any_write_leaves_the_old_document_and_room_for_a_new_one(
         store.save(document(3))
     medium.cut_after = None
     again = Store(medium)
-    assert again.load() == document(2)
+    # The last write only closes the older bank: the new document is whole before it.
+    assert again.load() == document(2 if write < 3 else 3)
     again.save(document(4))
     assert Store(medium).load() == document(4)
 
