@@ -88,6 +88,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+class Lock(Protocol):
+    """What keeps a folder for one session."""
+
+    def acquire(self) -> None:
+        """Take it; `JournalError` with the code ``journal-locked`` where somebody holds it."""
+
+    def release(self) -> None:
+        """Drop it; idempotent."""
+
+
+class Locker(Protocol):
+    """How a folder is kept for one session."""
+
+    def __call__(self, folder: Path, /) -> Lock:
+        """Lock of ``folder``, not taken yet."""
+
+
 class FolderLock:
     """A lock that the system drops by itself when the program dies, however it dies."""
 

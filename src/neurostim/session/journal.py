@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurostim.core.errors import ConfigError
-from neurostim.session.adapters import DurableFile, FolderLock, Opener, open_durable
+from neurostim.session.adapters import DurableFile, FolderLock, Lock, Locker, Opener, open_durable
 from neurostim.session.errors import JournalError
 
 FORMAT: Final = "neurostim-journal/1"
@@ -79,7 +79,7 @@ class Journal:
     def __init__(
         self,
         file: DurableFile,
-        lock: FolderLock,
+        lock: Lock,
         reading: Reading,
         *,
         monotonic_ns: Callable[[], int],
@@ -106,6 +106,7 @@ class Journal:
         monotonic_ns: Callable[[], int],
         wall_text: Callable[[], str],
         opener: Opener = open_durable,
+        locker: Locker = FolderLock,
     ) -> Journal:
         """Start the journal of a new session in ``folder``, which is made if it is missing.
 
@@ -121,7 +122,7 @@ class Journal:
                 code="session-id",
             )
         path = folder / f"{session_id}{SUFFIX}"
-        lock = _locked(folder)
+        lock = _locked(folder, locker)
         try:
             file = opener(path, new=True)
         except OSError as error:
@@ -144,6 +145,7 @@ class Journal:
         monotonic_ns: Callable[[], int],
         wall_text: Callable[[], str],
         opener: Opener = open_durable,
+        locker: Locker = FolderLock,
     ) -> Journal:
         """Go on with a journal after a crash; a torn last line is cut off and its length recorded.
 
@@ -152,7 +154,7 @@ class Journal:
         JournalError
             Also ``journal-tampered`` where the file does not verify.
         """
-        lock = _locked(path.parent)
+        lock = _locked(path.parent, locker)
         try:
             reading = read_journal(path)
             file = opener(path, new=False)
@@ -319,10 +321,10 @@ def journals(folder: Path) -> Iterator[Path]:
     return iter(sorted(folder.glob(f"*{SUFFIX}")))
 
 
-def _locked(folder: Path) -> FolderLock:
+def _locked(folder: Path, locker: Locker) -> Lock:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock(folder)
+        lock = locker(folder)
         lock.acquire()
     except JournalError:
         raise

@@ -33,7 +33,7 @@ from neurostim.electrode.library import check_contacts, contact_map
 from neurostim.safety.gate import AmplitudeRange, ApprovedProgram, LayerLike, Verdict, approve, check
 from neurostim.safety.interlock import Event
 from neurostim.session import recovery
-from neurostim.session.adapters import FolderLock, Opener, new_session_id, open_durable
+from neurostim.session.adapters import FolderLock, Locker, Opener, new_session_id, open_durable
 from neurostim.session.errors import JournalError, SessionError
 from neurostim.session.journal import Journal, Json
 from neurostim.session.keeper import OFF, SLICE_S, Keeper
@@ -84,6 +84,8 @@ class Preparation(Keeper):
         Hexadecimal digits; random by default.
     opener : callable, optional
         How the journal opens its file.
+    locker : callable, optional
+        How the journal's folder is kept for one session.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Preparation(Keeper):
         clock: Clock | None = None,
         session_id: str | None = None,
         opener: Opener = open_durable,
+        locker: Locker = FolderLock,
     ) -> None:
         super().__init__(stimulator, clock or SystemClock())
         self._stage = Stage.CLOSED
@@ -115,6 +118,7 @@ class Preparation(Keeper):
         self._device_limits = device_limits
         self._session_id = session_id or new_session_id()
         self._opener = opener
+        self._locker = locker
         self._guard: AmplitudeGuard | None = None
         self._levels: list[list[int]] = []
         self._before: LifeCounters | None = None
@@ -134,7 +138,7 @@ class Preparation(Keeper):
         unsettled = recovery.in_flight(self._folder)
         if unsettled:
             # A start of a session that is still running is no crash: the folder is taken then.
-            lock = FolderLock(self._folder)
+            lock = self._locker(self._folder)
             lock.acquire()
             lock.release()
             raise SessionError(
@@ -149,6 +153,7 @@ class Preparation(Keeper):
             monotonic_ns=self._clock.monotonic_ns,
             wall_text=self._clock.wall_text,
             opener=self._opener,
+            locker=self._locker,
         )
         try:
             return self._identify()
@@ -235,9 +240,9 @@ class Preparation(Keeper):
             )
         check_contacts(self._program, self._leads)
         capabilities = self._stimulator.capabilities
-        self.schedule = compile_program(self._program, capabilities.grid, contact_map(self._leads))
-        self.verdict = check(
-            self.schedule,
+        schedule = compile_program(self._program, capabilities.grid, contact_map(self._leads))
+        verdict = check(
+            schedule,
             self._leads,
             capabilities,
             impedances=self.impedances,
@@ -246,17 +251,21 @@ class Preparation(Keeper):
             device_limits=self._device_limits,
             at_run=True,
         )
+        return self._judged(schedule, verdict)
+
+    def _judged(self, schedule: Schedule, verdict: Verdict) -> Verdict:
+        self.schedule, self.verdict = schedule, verdict
         self._record(
             "checked",
             {
-                "severity": self.verdict.severity.name.lower(),
-                "refused": sorted({one.code for one in self.verdict.refused}),
-                "warnings": list(self.verdict.to_acknowledge),
-                "limits_sha256": self.verdict.limits_sha256.hex(),
+                "severity": verdict.severity.name.lower(),
+                "refused": sorted({one.code for one in verdict.refused}),
+                "warnings": list(verdict.to_acknowledge),
+                "limits_sha256": verdict.limits_sha256.hex(),
             },
         )
         self._stage = Stage.CHECKED
-        return self.verdict
+        return verdict
 
     def approve(self, acknowledged: Mapping[str, str] | None = None) -> ApprovedProgram:
         """Accept the verdict's warnings, each with its reason.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from neurostim.core.errors import ConfigError
 from neurostim.device import DoseRecord, Stimulator
-from neurostim.session.adapters import Opener, open_durable
+from neurostim.session.adapters import FolderLock, Locker, Opener, open_durable
 from neurostim.session.errors import SessionError
 from neurostim.session.journal import Journal, Reading, Record, journals, read_journal
 
@@ -86,6 +86,7 @@ def resolve_with_device(
     monotonic_ns: Callable[[], int],
     wall_text: Callable[[], str],
     opener: Opener = open_durable,
+    locker: Locker = FolderLock,
 ) -> Resolution:
     """Let the device's own counters tell, and write it into the journal.
 
@@ -123,7 +124,7 @@ def resolve_with_device(
             )
         text = f"dose {dose.number} was delivered and ended by {dose.stop_cause.name.lower()}"
         resolution = Resolution(True, text, evidence)
-    _write(start, resolution, "device", monotonic_ns, wall_text, opener)
+    _write(start, resolution, "device", monotonic_ns, wall_text, opener, locker)
     return resolution
 
 
@@ -134,6 +135,7 @@ def resolve_by_decision(
     monotonic_ns: Callable[[], int],
     wall_text: Callable[[], str],
     opener: Opener = open_durable,
+    locker: Locker = FolderLock,
 ) -> Resolution:
     """Let a person settle what no device can tell any more; the reason goes on record.
 
@@ -147,7 +149,7 @@ def resolve_by_decision(
             f"found the reason {reason!r}", allowed=f"at least {MIN_REASON} characters", code="reason"
         )
     resolution = Resolution(None, f"settled by decision: {reason.strip()}", {"reason": reason.strip()})
-    _write(start, resolution, "decision", monotonic_ns, wall_text, opener)
+    _write(start, resolution, "decision", monotonic_ns, wall_text, opener, locker)
     return resolution
 
 
@@ -198,8 +200,11 @@ def _write(
     monotonic_ns: Callable[[], int],
     wall_text: Callable[[], str],
     opener: Opener,
+    locker: Locker,
 ) -> None:
-    with Journal.reopen(start.path, monotonic_ns=monotonic_ns, wall_text=wall_text, opener=opener) as journal:
+    with Journal.reopen(
+        start.path, monotonic_ns=monotonic_ns, wall_text=wall_text, opener=opener, locker=locker
+    ) as journal:
         data = {
             "by": by,
             "delivered": resolution.delivered,

@@ -58,6 +58,8 @@ class Session(Preparation):
         Hexadecimal digits; random by default.
     opener : callable, optional
         How the journal opens its file.
+    locker : callable, optional
+        How the journal's folder is kept for one session.
 
     Examples
     --------
