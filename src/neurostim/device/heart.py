@@ -92,7 +92,7 @@ class Heart:
         living = tokens is not None
         request: Request = ClockSync(now_ns) if tokens is None else Heartbeat(tokens.ui, tokens.journal)
         command_id = self._outbox.next_id()
-        place = self._outbox.offer(request, command_id)
+        place = self._outbox.offer(request, command_id, vital=True)
         if place is None or not living:
             self._counters.heartbeats_withheld += control
         if place is None:

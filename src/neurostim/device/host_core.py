@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from neurostim.core.errors import CommandTimeout, ConfigError, ProtocolError, TransportError
@@ -16,6 +17,7 @@ from neurostim.device.clock_estimate import ClockFit
 from neurostim.device.doubt import Doubts
 from neurostim.device.errors import refusal
 from neurostim.device.futures import CommandFuture, Wait
+from neurostim.device.handshake import DeviceKey, HostHandshake
 from neurostim.device.heart import Heart
 from neurostim.device.notices import DeviceEvent, Happening, LinkCounters, Notice, NoticeKind
 from neurostim.device.outbox import Outbox, Outgoing
@@ -32,8 +34,14 @@ from neurostim.wire.messages import (
     SESSION_TIMEOUT_US,
     Error,
     ErrorCode,
+    Handshake,
+    HandshakeReply,
     Hello,
     HelloReply,
+    Identify,
+    IdentifyReply,
+    Pair,
+    PairReply,
     Role,
     SoftStop,
     StateChanged,
@@ -44,6 +52,8 @@ T = TypeVar("T")
 SILENT_NS: Final = 1_000_000_000
 MAX_QUEUED: Final = 64
 NOBODY: Final = bytes(16)
+
+_OF_HANDSHAKES: Final = frozenset({Handshake.TYPE, Error.TYPE})
 
 
 class LinkState(enum.Enum):
@@ -68,6 +78,8 @@ class HostCore:
         the journal has not shown itself within a second: then no heartbeat is sent.
     new_nonce : callable
         Returns a random whole number from 1 to 2**64 - 1 for each session.
+    entropy : callable, optional
+        Returns so many random bytes; needed for sessions with a key and for pairing.
     wait : callable, optional
         How futures wait where no thread works in the background.
     """
@@ -78,6 +90,7 @@ class HostCore:
         host_id: bytes,
         supervisor: Callable[[int], Tokens | None],
         new_nonce: Callable[[], int],
+        entropy: Callable[[int], bytes] | None = None,
         wait: Wait | None = None,
     ) -> None:
         if len(host_id) != 16 or host_id == NOBODY:
@@ -88,6 +101,8 @@ class HostCore:
         self.greeting: HelloReply | None = None
         self.counters = LinkCounters()
         self._new_nonce = new_nonce
+        self._entropy = entropy
+        self._handshake: HostHandshake | None = None
         self._now_ns = 0
         self._heard_ns = 0
         self._decoder = FrameDecoder()
@@ -100,20 +115,56 @@ class HostCore:
 
     # What a caller may ask.
 
+    def identify(self, future: CommandFuture[IdentifyReply], now_ns: int) -> None:
+        """Ask on a link that is open who is there, before any session; proven only by a handshake."""
+        self._begin_greeting(now_ns)
+        self._runner.questions.queue.append(Task("IDENTIFY", self._ask_who(), future))
+        self._pump()
+
     def connect(
-        self, future: CommandFuture[HelloReply], now_ns: int, role: Role, takeover_from: bytes = NOBODY
+        self,
+        future: CommandFuture[HelloReply],
+        now_ns: int,
+        role: Role,
+        takeover_from: bytes = NOBODY,
+        key: DeviceKey | None = None,
     ) -> None:
-        """Open a session on a link that is open; everything of an earlier session is over."""
-        self._at(now_ns)
-        self._heard_ns = now_ns
-        self._runner.end_all(TransportError("a new session was opened", code="session-replaced"))
-        self._decoder.reset()
-        self._outbox.discard()
-        self._outbox.begin_session(0)
-        self.state = LinkState.GREETING
-        self.role = self._runner.role = Role.OBSERVE
+        """Open a session on a link that is open; everything of an earlier session is over.
+
+        With a key the session is authenticated or there is none: from here on nothing is believed that
+        does not carry its seal.
+        """
+        self._begin_greeting(now_ns)
         hello = Hello(self.host_id, self._new_nonce(), role, takeover_from)
+        if key is not None:
+            self._handshake = HostHandshake.of_session(key, self.host_id, self._random())
         self._runner.questions.queue.append(Task("HELLO", self._greet(hello), future))
+        self._pump()
+
+    def pair(
+        self,
+        future: CommandFuture[PairReply],
+        now_ns: int,
+        *,
+        secret: bytes,
+        serial_number: str,
+        host_name: str,
+    ) -> None:
+        """Ask on a link that is open for a key of this host's own.
+
+        Parameters
+        ----------
+        secret : bytes
+            The 16 bytes of the code on the device's label.
+        serial_number : str
+            Of that device.
+        host_name : str
+            Name for people, at most 32 characters.
+        """
+        request = Pair(host_name)
+        self._begin_greeting(now_ns)
+        self._handshake = HostHandshake.of_pairing(secret, serial_number, self.host_id, self._random())
+        self._runner.questions.queue.append(Task("PAIR", self._ask_for_key(request), future))
         self._pump()
 
     def run(self, future: CommandFuture[T], script: Script[T], now_ns: int, *, changes: bool) -> None:
@@ -186,6 +237,11 @@ class HostCore:
         """Session the device gave; 0 for none."""
         return self._outbox.session
 
+    @property
+    def authenticated(self) -> bool:
+        """Whether the session is under a key: nobody else on the line is heard or believed."""
+        return self._outbox.channel is not None and self.state in (LinkState.OPEN, LinkState.SILENT)
+
     # What the owner of the link does.
 
     def feed(self, data: bytes, now_ns: int) -> None:
@@ -253,6 +309,10 @@ class HostCore:
         if frame.kind is Kind.REQUEST:
             self.counters.replies_foreign += 1
             return
+        opened = self._open(frame)
+        if opened is None:
+            return
+        frame = opened
         try:
             message = unpack(frame)
         except ProtocolError:
@@ -275,6 +335,21 @@ class HostCore:
                 self._stops.hear_state(message, self._now_ns)
         elif isinstance(message, Reply):
             self._hear_reply(frame, message)
+
+    def _open(self, frame: Frame) -> Frame | None:
+        """The frame if it may be believed: sealed in this session, or unsealed where nothing is at stake."""
+        channel = self._outbox.channel
+        if frame.sealed:
+            if channel is not None and frame.session == self.session:
+                with suppress(ProtocolError):
+                    return channel.open(frame)
+            self.counters.seals_refused += 1
+            return None
+        # Whoever shares the line could say it: nothing of it is believed, not even that there is no session.
+        if channel is not None or (self._handshake is not None and frame.type not in _OF_HANDSHAKES):
+            self.counters.frames_unsealed += 1
+            return None
+        return frame
 
     def _hear_reply(self, frame: Frame, reply: Reply) -> None:
         if self._stops.awaits(frame.command_id):
@@ -300,7 +375,7 @@ class HostCore:
         assert request is not None
         if not isinstance(reply, Error):
             self._runner.advance(task, reply)
-        elif reply.code is ErrorCode.NO_SESSION and not isinstance(request, Hello):
+        elif reply.code is ErrorCode.NO_SESSION and self.state is not LinkState.GREETING:
             self._runner.raise_in(task, refusal(request.NAME, reply))
             self._lose_session()
         else:
@@ -314,8 +389,10 @@ class HostCore:
             return reply.request_type == request.TYPE
         if type(reply) is not REPLY_TO[type(request)]:
             return False
-        if isinstance(request, Hello):
-            return isinstance(reply, HelloReply) and reply.nonce == request.nonce
+        if isinstance(reply, HelloReply):
+            return isinstance(request, Hello) and reply.nonce == request.nonce
+        if isinstance(reply, HandshakeReply):
+            return self._handshake is not None and self._handshake.answered_by(reply)
         return frame.session == self.session
 
     def _accept(self, frame: Frame, taken: bool) -> None:
@@ -326,11 +403,53 @@ class HostCore:
 
     # The life of the link.
 
+    def _begin_greeting(self, now_ns: int) -> None:
+        """Forget the session there was."""
+        self._at(now_ns)
+        self._heard_ns = now_ns
+        self._runner.end_all(TransportError("a new session was opened", code="session-replaced"))
+        self._decoder.reset()
+        self._outbox.discard()
+        self._outbox.begin_session(0)
+        self._handshake = None
+        self.state = LinkState.GREETING
+        self.role = self._runner.role = Role.OBSERVE
+
+    def _random(self) -> Callable[[int], bytes]:
+        if self._entropy is None:
+            raise ConfigError("a host without a source of entropy opens no sealed channel", code="entropy")
+        return self._entropy
+
+    def _ask_who(self) -> Script[IdentifyReply]:
+        reply = yield Identify()
+        assert isinstance(reply, IdentifyReply)
+        return reply
+
+    def _shake_hands(self) -> Script[None]:
+        """Open the sealed channel, where there is a key for one."""
+        handshake = self._handshake
+        if handshake is not None:
+            yield handshake.request
+            self._outbox.begin_session(*handshake.channel())
+
+    def _ask_for_key(self, request: Pair) -> Script[PairReply]:
+        yield from self._shake_hands()
+        reply = yield request
+        assert isinstance(reply, PairReply)
+        self._outbox.begin_session(0)
+        self._handshake = None
+        return reply
+
     def _greet(self, hello: Hello) -> Script[HelloReply]:
+        yield from self._shake_hands()
         reply = yield hello
         assert isinstance(reply, HelloReply)
+        channel = self._outbox.channel
+        if channel is None:
+            self._outbox.begin_session(reply.session)
+        elif reply.session != self.session:
+            raise ProtocolError("the device tells two numbers for one session", code="session-number")
         before, self.greeting = self.greeting, reply
-        self._outbox.begin_session(reply.session)
         self.role = self._runner.role = reply.role
         self._runner.boot_count = reply.boot_count
         self.state = LinkState.OPEN
@@ -340,7 +459,9 @@ class HostCore:
         self._doubts.ask_now(self._now_ns)
         if restarted:
             self._notice(NoticeKind.DEVICE_RESTARTED, f"this is boot {reply.boot_count} of the device")
-        self._notice(NoticeKind.SESSION_OPENED, f"session {reply.session}, role {reply.role.name.lower()}")
+        known = "authenticated" if channel is not None else "without a key"
+        role = reply.role.name.lower()
+        self._notice(NoticeKind.SESSION_OPENED, f"session {reply.session}, role {role}, {known}")
         return reply
 
     def _watch_silence(self) -> None:
@@ -381,7 +502,7 @@ class HostCore:
             self._runner.pump((self._runner.questions,))
 
     def _at(self, now_ns: int) -> None:
-        self._now_ns = self._runner.now_ns = max(self._now_ns, now_ns)
+        self._now_ns = self._runner.now_ns = self._outbox.now_ns = max(self._now_ns, now_ns)
 
     def _not_open(self, name: str) -> TransportError:
         return TransportError(

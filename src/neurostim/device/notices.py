@@ -50,12 +50,18 @@ Happening = Notice | DeviceEvent
 
 @dataclass(slots=True)
 class LinkCounters:
-    """What went over the link since it was made, the damaged and the unexpected included."""
+    """What went over the link since it was made, the damaged and the unexpected included.
+
+    ``frames_unsealed`` came without authentication to a host that is in an authenticated session, and
+    ``seals_refused`` carried a tag that does not verify, or a sequence that was used: both were dropped.
+    """
 
     frames_sent: int = 0
     frames_heard: int = 0
     frames_damaged: int = 0
     content_refused: int = 0
+    frames_unsealed: int = 0
+    seals_refused: int = 0
     replies_late: int = 0
     replies_foreign: int = 0
     resends: int = 0

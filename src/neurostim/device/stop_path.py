@@ -20,10 +20,8 @@ from neurostim.wire.messages import (
     STOP_REPEAT_US,
     STOP_UNCONFIRMED_AFTER_US,
     DeviceState,
-    EmergencyStop,
     EmergencyStopReply,
     StateChanged,
-    Stop,
     StopCause,
     StopReply,
 )
@@ -136,7 +134,7 @@ class StopPath:
         """Encode the frames anew, as for a new session or after a stop."""
         for emergency in (False, True):
             command_id = self._outbox.next_id()
-            frame = self._outbox.encode(EmergencyStop() if emergency else Stop(), command_id)
+            frame = self._outbox.stop_frame(command_id, emergency=emergency)
             self._frames[emergency] = (command_id, frame)
 
     def ask(self, now_ns: int, *, emergency: bool, future: CommandFuture[StopConfirmation]) -> None:

@@ -1,0 +1,92 @@
+"""The host's half of a handshake: it opens the sealed channel of a session, or of a pairing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from neurostim.core.errors import ConfigError, ProtocolError
+from neurostim.wire.channel import Channel
+from neurostim.wire.messages import Handshake, HandshakePurpose, HandshakeReply
+from neurostim.wire.noise import KEY_BYTES, Initiator
+from neurostim.wire.pairing import pairing_psk, prologue
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKey:
+    """The key this host was given by one device.
+
+    Attributes
+    ----------
+    serial_number : str
+        Whose key it is, as IDENTIFY tells it; another device cannot answer in its place.
+    key : bytes
+        32 bytes.
+    """
+
+    serial_number: str
+    key: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a key."""
+        if len(self.key) != KEY_BYTES:
+            raise ConfigError(f"a host key of {len(self.key)} bytes", allowed="32 bytes", code="bad-key")
+
+    def __repr__(self) -> str:
+        return f"DeviceKey(serial_number={self.serial_number!r})"
+
+
+class HostHandshake:
+    """One handshake under way.
+
+    Parameters
+    ----------
+    purpose : HandshakePurpose
+        A session or a pairing.
+    psk : bytes
+        The key that both sides know.
+    host_id : bytes
+        16 bytes of this host.
+    serial_number : str
+        Of the device that must answer.
+    entropy : callable
+        Returns so many random bytes.
+    """
+
+    def __init__(
+        self,
+        purpose: HandshakePurpose,
+        psk: bytes,
+        host_id: bytes,
+        serial_number: str,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        bound = prologue(purpose, host_id, serial_number)
+        self._noise = Initiator(psk, bound, entropy(KEY_BYTES))
+        self.request = Handshake(purpose, host_id, self._noise.write())
+        self._session = 0
+
+    @classmethod
+    def of_session(cls, key: DeviceKey, host_id: bytes, entropy: Callable[[int], bytes]) -> HostHandshake:
+        """The handshake of a session under the key that pairing gave."""
+        return cls(HandshakePurpose.SESSION, key.key, host_id, key.serial_number, entropy)
+
+    @classmethod
+    def of_pairing(
+        cls, secret: bytes, serial_number: str, host_id: bytes, entropy: Callable[[int], bytes]
+    ) -> HostHandshake:
+        """The handshake of a pairing under the code on the label, 16 bytes."""
+        return cls(HandshakePurpose.PAIR, pairing_psk(secret), host_id, serial_number, entropy)
+
+    def answered_by(self, reply: HandshakeReply) -> bool:
+        """Whether a reply comes from who knows the key; a forged one changes nothing."""
+        try:
+            self._noise.read(reply.noise)
+        except ProtocolError:
+            return False
+        self._session = reply.session
+        return True
+
+    def channel(self) -> tuple[int, Channel]:
+        """Session and channel, once answered."""
+        return self._session, Channel(self._noise.split())
