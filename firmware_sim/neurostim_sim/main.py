@@ -1,14 +1,16 @@
-"""``neurostim-sim``: a simulated stimulator on a pty or a TCP port of this computer."""
+"""``neurostim-sim``: a simulated stimulator on a pty, a TCP port, or as a USB device over USB/IP."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from neurostim_sim.servers.bench import Bench
     from neurostim_sim.settings import Settings
 
 COMMANDS: Final = "neurostim_sim.commands"
@@ -24,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     where = made.add_mutually_exclusive_group()
     where.add_argument("--pty", metavar="LINK", type=Path, help="serve a pty behind this link")
     where.add_argument("--tcp", metavar="HOST:PORT", help="serve TCP, such as 127.0.0.1:0 for a free port")
+    where.add_argument("--usbip", metavar="HOST:PORT", help="serve a USB device over USB/IP (127.0.0.1:3240)")
     made.add_argument("--profile", default="scs", help="scs, drg, pns, tens or bench (default: scs)")
     made.add_argument("--seed", type=int, default=0, help="decides tokens and what faults do")
     made.add_argument("--lead", action="append", default=[], metavar="NAME", help="lead that is plugged in")
@@ -85,8 +88,9 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
 def _list_faults() -> None:
     from neurostim_sim.faults import DEVICE_FAULTS
     from neurostim_sim.servers.line import LINE_FAULTS
+    from neurostim_sim.usb.faults import USB_FAULTS
 
-    for name, meaning in {**DEVICE_FAULTS, **LINE_FAULTS}.items():
+    for name, meaning in {**DEVICE_FAULTS, **LINE_FAULTS, **USB_FAULTS}.items():
         print(f"{name:14} {meaning}")
 
 
@@ -119,8 +123,13 @@ def _serve(options: argparse.Namespace) -> int:
             "a faster device would see its host die.",
             code="speed",
         )
-    port = PtyPort(options.pty) if options.pty else TcpPort(*_address(options.tcp or "127.0.0.1:0"))
-    device = settings.switch_on()
+    if options.usbip:
+        make = _usbip(settings, *_address("--usbip", options.usbip))
+    else:
+        line = (
+            PtyPort(options.pty) if options.pty else TcpPort(*_address("--tcp", options.tcp or "127.0.0.1:0"))
+        )
+        make = partial(benches.Bench, settings.switch_on(), line)
     warm_up()
 
     def tell(document: Any) -> None:
@@ -130,17 +139,25 @@ def _serve(options: argparse.Namespace) -> int:
             answer = "done" if document["ok"] else document["error"]
             print(f"{document['order']}: {answer}", flush=True)
 
-    bench = benches.Bench(device, port, SystemClock(), tell)
+    bench = make(SystemClock(), tell)
     with benches.ending_on_signals(bench):
         bench.plug()
         if options.json:
-            benches.json_line({"url": port.url, "profile": options.profile, "serial_number": options.serial})
+            benches.json_line({"url": bench.url, "profile": options.profile, "serial_number": options.serial})
         else:
-            print(port.url, flush=True)
+            print(bench.url, flush=True)
         if options.control:
             benches.take_orders(bench, sys.stdin)
         bench.run()
     return 0
+
+
+def _usbip(settings: Settings, host: str, port: int) -> Callable[..., Bench]:
+    """The bench of a device on USB/IP, but for its clock and where answers to orders go."""
+    from neurostim_sim.servers.usbip import UsbIpBench, UsbIpPort
+    from neurostim_sim.usb.attached import switch_on
+
+    return partial(UsbIpBench, switch_on(settings), UsbIpPort(host, port))
 
 
 def _deliver_alone(options: argparse.Namespace, settings: Settings) -> int:
@@ -151,7 +168,7 @@ def _deliver_alone(options: argparse.Namespace, settings: Settings) -> int:
     from neurostim_sim.servers.alone import deliver
     from neurostim_sim.servers.clock import SystemClock
 
-    given = (options.pty, options.tcp, *options.fault)
+    given = (options.pty, options.tcp, options.usbip, *options.fault)
     speed = 1.0 if options.speed is None else options.speed
     if any(given) or options.store is None or options.duration is None or not 0 <= speed <= 1e9:
         raise ConfigError(
@@ -165,13 +182,13 @@ def _deliver_alone(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(option: str, text: str) -> tuple[str, int]:
     from neurostim.core.errors import ConfigError
 
     host, _, port = text.rpartition(":")
     if host not in ("127.0.0.1", "localhost", "::1") or not port.isdigit() or int(port) > 65535:
         raise ConfigError(
-            f"found --tcp {text}", allowed="127.0.0.1:PORT; the link has no authentication", code="tcp"
+            f"found {option} {text}", allowed="127.0.0.1:PORT; the link has no authentication", code="tcp"
         )
     return host, int(port)
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from neurostim.core.errors import ConfigError, NeurostimError
 from neurostim_sim.servers.attached import AttachedDevice
@@ -72,6 +72,23 @@ class Hosts:
         return iter(list(self._held))
 
 
+class Port(Protocol):
+    """Where hosts come in."""
+
+    @property
+    def url(self) -> str:
+        """What a host opens."""
+
+    def plug(self) -> object:
+        """Open it."""
+
+    def fileno(self) -> int:
+        """Descriptor to wait for."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class Bench:
     """One device on one port.
 
@@ -79,6 +96,7 @@ class Bench:
     ----------
     device : AttachedDevice
     port : PtyPort or TcpPort
+        Or that of a bench derived from this one.
     clock : Clock
     tell : callable
         Where answers to orders go.
@@ -87,7 +105,7 @@ class Bench:
     def __init__(
         self,
         device: AttachedDevice,
-        port: PtyPort | TcpPort,
+        port: Port,
         clock: Clock,
         tell: Callable[[Mapping[str, Any]], None],
     ) -> None:
@@ -105,6 +123,11 @@ class Bench:
         self._selector.register(self._awake, selectors.EVENT_READ)
         self._plugged = False
         self._ending = False
+
+    @property
+    def url(self) -> str:
+        """What a host opens."""
+        return self._port.url
 
     def order(self, text: str) -> None:
         """Give an order, from any thread."""
@@ -133,7 +156,7 @@ class Bench:
         if not self._plugged:
             return
         for endpoint in self._hosts:
-            if endpoint is not self._port:
+            if not isinstance(endpoint, PtyPort):
                 self._selector.unregister(endpoint)
         self._selector.unregister(self._port)
         self._hosts.clear()
@@ -141,13 +164,17 @@ class Bench:
         self._device.cut()
         self._plugged = False
 
+    def hang_up(self) -> None:
+        """Cut everyone off and close the port."""
+        self.unplug()
+
     def run(self) -> None:
         """Serve until told to end; then let the dead-man end any output and finish the records."""
         try:
             while not self._ending:
                 self._serve_once()
         finally:
-            self.unplug()
+            self.hang_up()
             self._device.advance(self._now_ns() + CLOSING_NS)
             self._device.core.close()
             self._selector.close()
