@@ -1,4 +1,7 @@
-"""What the device remembers across a reset, as one document: counters, slots, latch, doses, log."""
+"""What the device remembers across a reset: counters, slots, latch, doses, log, and what other rooms keep.
+
+Each is a section of the store, or several; a save writes those that changed, all of them or none.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,18 @@ LOG_RECORDS: Final = 256
 DOSES_KEPT: Final = 32
 AC_PER_NC: Final = 1_000_000_000
 NO_DIGEST: Final = bytes(32)
+_COUNTERS: Final = (
+    "boot_count",
+    "session_count",
+    "dose_count",
+    "cause",
+    "fault",
+    "latched",
+    "lost",
+    "drained_s",
+    "battery",
+    "log_next",
+)
 
 
 @dataclass
@@ -62,7 +77,11 @@ class Slot:
 
 @dataclass
 class DoseRecord:
-    """One dose as the device tells of it; charges in aC, times in ticks of the boot it started in."""
+    """One dose as the device tells of it; charges in aC, times in ticks of the boot it started in.
+
+    ``settled`` says that everything that flowed is in the counters; until then the counters hold what flowed
+    up to ``end_tick``. ``contacts`` are those of a measurement, of which ``read`` are counted.
+    """
 
     number: int
     kind: int
@@ -76,6 +95,9 @@ class DoseRecord:
     fault: int = int(FaultCode.NONE)
     clipped: int = 0
     areas: list[list[int]] = field(default_factory=list)
+    settled: bool = False
+    contacts: list[int] = field(default_factory=list)
+    read: int = 0
 
     def __post_init__(self) -> None:
         # A dose whose supply is lost ends on record where it was last saved, never before its start.
@@ -89,7 +111,11 @@ class DoseRecord:
 
 @dataclass
 class Memory:
-    """Everything that lasts, and its store. ``extra`` holds a document of each other room, by name."""
+    """Everything that lasts, and its store. ``extra`` holds what other rooms keep: a document each, by name.
+
+    ``damaged`` tells that this boot could not read something that had been durable; ``lost`` that once
+    nothing at all could be read, keys included: such a device stays closed until a factory reset.
+    """
 
     store: Store
     boot_count: int = 0
@@ -98,6 +124,9 @@ class Memory:
     cause: int = int(StopCause.NONE)
     fault: int = int(FaultCode.NONE)
     latched: bool = False
+    lost: bool = False
+    drained_s: int = 0
+    battery: int | None = None
     slots: list[Slot] = field(default_factory=list)
     contacts: dict[int, list[int]] = field(default_factory=dict)
     doses: list[DoseRecord] = field(default_factory=list)
@@ -106,48 +135,72 @@ class Memory:
     extra: dict[str, Any] = field(default_factory=dict)
     unsaved: bool = False
     damaged: bool = False
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False)
+    _gone: list[str] = field(default_factory=list, repr=False)
+    _logged: int = 0
 
     @classmethod
     def load(cls, store: Store, slots: int) -> Memory:
         """What the store holds; a fresh memory where it is empty."""
-        document = store.load()
+        found = store.load()
         memory = cls(store, damaged=store.damaged)
-        kept = document.get("slots", [])
-        memory.slots = [Slot.from_document(kept[i]) if i < len(kept) else Slot() for i in range(slots)]
-        if document:
-            for name in ("boot_count", "session_count", "dose_count", "cause", "fault", "latched", "log"):
-                setattr(memory, name, document[name])
-            memory.log_next = document["log_next"]
-            memory.extra = document.get("extra", {})
-            memory.contacts = {int(c): values for c, values in document["contacts"].items()}
-            memory.doses = [DoseRecord(**values) for values in document["doses"]]
+        memory.lost = store.damaged and not found
+        for name, value in found.get("counters", {}).items():
+            setattr(memory, name, value)
+        memory.slots = [Slot.from_document(found.get(f"slot:{i}", {})) for i in range(slots)]
+        memory.contacts = {int(c): values for c, values in _under(found, "contact").items()}
+        doses = _under(found, "dose")
+        memory.doses = [DoseRecord(**doses[number]) for number in sorted(doses, key=int)]
+        log = _under(found, "log")
+        memory.log = [log[index] for index in sorted(log, key=int)]
+        memory.extra = _under(found, "extra")
+        memory._logged = memory.log_next - 1
+        memory._kept = dict.fromkeys(name for name in found if name.startswith("extra:"))
         return memory
 
     def save(self) -> None:
         """Make everything durable, in one step."""
         self.unsaved = False
-        self.store.save(
-            {
-                "boot_count": self.boot_count,
-                "session_count": self.session_count,
-                "dose_count": self.dose_count,
-                "cause": int(self.cause),
-                "fault": int(self.fault),
-                "latched": self.latched,
-                "slots": [slot.document() for slot in self.slots],
-                "contacts": self.contacts,
-                "doses": [dose.__dict__ for dose in self.doses],
-                "log": self.log,
-                "log_next": self.log_next,
-                "extra": self.extra,
-            }
-        )
+        self.store.commit(self._changes())
+        self._logged = self.log_next - 1
+
+    def _changes(self) -> dict[str, Any]:
+        """The sections that may have changed, and those that are gone."""
+        now: dict[str, Any] = {"counters": {name: getattr(self, name) for name in _COUNTERS}}
+        for i, slot in enumerate(self.slots):
+            kept = self._kept.get(f"slot:{i}")
+            # A committed slot is never changed, only replaced: what turns over in memory is not made to last.
+            if kept is None or kept[0] is not slot or kept[1] != slot.committed:
+                self._kept[f"slot:{i}"] = (slot, slot.committed)
+                now[f"slot:{i}"] = slot.document() or None
+        for contact, values in self.contacts.items():
+            if self._kept.get(f"contact:{contact}") != values:
+                self._kept[f"contact:{contact}"] = list(values)
+                now[f"contact:{contact}"] = values
+        for dose in self.doses:
+            # One that is settled never changes again.
+            if not dose.settled or self._kept.get(f"dose:{dose.number}") is not dose:
+                self._kept[f"dose:{dose.number}"] = dose if dose.settled else None
+                now[f"dose:{dose.number}"] = dose.__dict__
+        fresh = self.log_next - 1 - self._logged
+        now.update({f"log:{values[0]}": values for values in self.log[-fresh:] if fresh})
+        for name in [one for one in self._kept if one.startswith("extra:")]:
+            if name[6:] not in self.extra:
+                del self._kept[name]
+                now[name] = None
+        for name, document in self.extra.items():
+            now[f"extra:{name}"] = document
+            self._kept[f"extra:{name}"] = None
+        now.update(dict.fromkeys(self._gone))
+        self._gone.clear()
+        return now
 
     def note(self, clock_us: int, code: EventCode, dose: int = 0, place: int = 0, value: int = 0) -> None:
         """Add a record to the event log; durable with the next `save`."""
         self.log.append([self.log_next, self.boot_count, clock_us, int(code), dose, place, value])
         self.log_next += 1
-        del self.log[:-LOG_RECORDS]
+        if len(self.log) > LOG_RECORDS:
+            self._gone.append(f"log:{self.log.pop(0)[0]}")
         self.unsaved = True
 
     def records(self, first: int, count: int) -> tuple[EventRecord, ...]:
@@ -172,4 +225,14 @@ class Memory:
     def keep_dose(self, dose: DoseRecord) -> None:
         """Hold one more dose; the oldest is forgotten."""
         self.doses.append(dose)
-        del self.doses[:-DOSES_KEPT]
+        if len(self.doses) > DOSES_KEPT:
+            forgotten = f"dose:{self.doses.pop(0).number}"
+            self._kept.pop(forgotten, None)
+            self._gone.append(forgotten)
+
+
+def _under(sections: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Sections of one kind, by what follows the colon."""
+    return {
+        name.partition(":")[2]: value for name, value in sections.items() if name.partition(":")[0] == kind
+    }
