@@ -12,13 +12,19 @@ from neurostim.core.errors import ConfigError
 
 SERIAL: Final = "serial"
 SOCKET: Final = "socket"
+USB: Final = "usb"
+USBIP: Final = "usbip"
+USBIP_PORT: Final = 3240
 DEFAULT_BAUD: Final = 115_200
 BAUD_RATES: Final = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600, 1_000_000, 3_000_000)
 EXAMPLES: Final = (
-    "/dev/ttyACM0, COM3, serial:///dev/ttyUSB0?baud=115200, socket://127.0.0.1:7700 or sim://scs"
+    "/dev/ttyACM0, COM3, serial:///dev/ttyUSB0?baud=115200, usb://1209:0001, socket://127.0.0.1:7700, "
+    "usbip://127.0.0.1:3240/1-1 or sim://scs"
 )
 
 _MAX_LENGTH: Final = 1024
+_USB_NAME: Final = re.compile(r"([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::([^:]+))?", re.ASCII)
+_BUS_ID: Final = re.compile(r"/([0-9A-Za-z.-]{1,31})", re.ASCII)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 
 
@@ -29,13 +35,15 @@ class Address:
     Attributes
     ----------
     scheme : str
-        ``serial``, ``socket`` or the name of an entry point of ``neurostim.transports``.
+        ``serial``, ``usb``, ``usbip``, ``socket`` or an entry point of ``neurostim.transports``.
     url : str
         The text as given.
     path : str
-        Serial device path or name.
+        Serial device path or name; bus id of a ``usbip`` address.
     host, port
-        Of a ``socket`` address.
+        Of a ``socket`` or ``usbip`` address.
+    vendor_id, product_id, serial_number
+        Of a ``usb`` address; the serial number is empty where any will do.
     baud : int
         Line rate of a serial address [baud].
     options : mapping
@@ -49,6 +57,9 @@ class Address:
     port: int = 0
     baud: int = DEFAULT_BAUD
     options: Mapping[str, str] = field(default_factory=dict)
+    vendor_id: int = 0
+    product_id: int = 0
+    serial_number: str = ""
 
 
 def parse_address(url: object) -> Address:
@@ -73,12 +84,16 @@ def parse_address(url: object) -> Address:
     scheme = match.group(1).lower()
     try:
         parts = urlsplit(url)
-        port = parts.port if scheme == SOCKET else None
+        port = parts.port if scheme in (SOCKET, USBIP) else None
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError as error:
         raise _refused(f"the address {url!r} cannot be read: {error}") from error
     if scheme == SOCKET:
         return _socket_address(url, parts.hostname, port, parts.path, options)
+    if scheme == USB:
+        return _usb_address(url, parts.netloc, parts.path, options)
+    if scheme == USBIP:
+        return _usbip_address(url, parts.hostname, port, parts.path, options)
     if scheme == SERIAL:
         return _serial_address(url, unquote(parts.netloc + parts.path), options)
     return Address(scheme, url, path=unquote(parts.netloc + parts.path), options=options)
@@ -92,6 +107,29 @@ def _socket_address(
     if path not in ("", "/") or options:
         raise _refused(f"the address {url!r} has something behind the port")
     return Address(SOCKET, url, host=host, port=port)
+
+
+def _usb_address(url: str, name: str, path: str, options: dict[str, str]) -> Address:
+    match = _USB_NAME.fullmatch(name)
+    if match is None or path or options:
+        raise _refused(f"the address {url!r} is not usb://VENDOR:PRODUCT or usb://VENDOR:PRODUCT:SERIAL")
+    vendor, product, serial = match.groups(default="")
+    return Address(
+        USB,
+        url,
+        vendor_id=int(vendor, 16),
+        product_id=int(product, 16),
+        serial_number=unquote(serial),
+    )
+
+
+def _usbip_address(
+    url: str, host: str | None, port: int | None, path: str, options: dict[str, str]
+) -> Address:
+    match = _BUS_ID.fullmatch(path)
+    if not host or port == 0 or match is None or options:
+        raise _refused(f"the address {url!r} is not usbip://HOST:PORT/BUSID")
+    return Address(USBIP, url, host=host, port=port or USBIP_PORT, path=match.group(1))
 
 
 def _serial_address(url: str, path: str, options: dict[str, str]) -> Address:

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from neurostim.core.errors import ConfigError, NeurostimError, TransportError
-from neurostim.transport.address import EXAMPLES, SERIAL, SOCKET, parse_address
+from neurostim.transport.address import EXAMPLES, SERIAL, SOCKET, USB, USBIP, parse_address
 from neurostim.transport.base import Transport
 from neurostim.transport.serial_port import open_serial
 from neurostim.transport.tcp import open_tcp
@@ -21,7 +21,8 @@ def open_url(url: str) -> Transport:
     ----------
     url : str
         A serial path or name (``/dev/ttyACM0``, ``COM3``), ``serial:///dev/ttyUSB0?baud=115200``,
-        ``socket://host:port``, or an address whose scheme an installed package registered under
+        ``usb://1209:0001`` or ``usb://1209:0001:SERIAL``, ``socket://host:port``,
+        ``usbip://host:port/bus-id``, or an address whose scheme an installed package registered under
         the entry points ``neurostim.transports``, such as ``sim://scs?seed=1``.
 
     Raises
@@ -36,6 +37,14 @@ def open_url(url: str) -> Transport:
         return open_serial(address.path, address.baud)
     if address.scheme == SOCKET:
         return open_tcp(address.host, address.port)
+    if address.scheme == USB:
+        from neurostim.transport.usb_open import open_usb
+
+        return open_usb(address.vendor_id, address.product_id, address.serial_number)
+    if address.scheme == USBIP:
+        from neurostim.transport.usb_open import open_usbip
+
+        return open_usbip(address.host, address.port, address.path)
     found = _registered(address.scheme)
     try:
         opener = found.load()
@@ -62,7 +71,7 @@ def open_url(url: str) -> Transport:
 
 def schemes() -> tuple[str, ...]:
     """Every scheme this installation can open."""
-    return tuple(sorted({SERIAL, SOCKET, *(point.name for point in entry_points(group=GROUP))}))
+    return tuple(sorted({SERIAL, SOCKET, USB, USBIP, *(point.name for point in entry_points(group=GROUP))}))
 
 
 def _registered(scheme: str) -> EntryPoint:
