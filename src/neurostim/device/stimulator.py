@@ -9,9 +9,11 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable
 
+from neurostim.core.errors import ConfigError
 from neurostim.core.hardware import Capabilities, Impedances
 from neurostim.device.clock_estimate import ClockFit
 from neurostim.device.futures import CommandFuture
+from neurostim.device.home import HomeCommands
 from neurostim.device.notices import DeviceEvent, Happening, LinkCounters
 from neurostim.device.records import (
     Armed,
@@ -50,6 +52,21 @@ class Stimulator(abc.ABC):
     @abc.abstractmethod
     def role(self) -> Role:
         """What this host may do: control, or read and stop."""
+
+    @property
+    def home(self) -> HomeCommands:
+        """Subjects, and use at home; only a stimulator that can be released has it.
+
+        Raises
+        ------
+        ConfigError
+            Code ``no-home``.
+        """
+        raise ConfigError(
+            "this stimulator cannot be assigned or released for use at home",
+            allowed="a stimulator of the native protocol",
+            code="no-home",
+        )
 
     # Life of the link.
 

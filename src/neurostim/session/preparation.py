@@ -76,6 +76,8 @@ class Preparation(Keeper):
         Where journals are kept.
     slot : int
         Program slot of the device to load.
+    subject : str, optional
+        Code of the subject this session works for; a device that is assigned starts nothing without it.
     subject_limits, device_limits : LimitLayer or mapping, optional
         Tightenings for the safety gate.
     clock : Clock, optional
@@ -96,6 +98,7 @@ class Preparation(Keeper):
         folder: Path,
         *,
         slot: int = 0,
+        subject: str | None = None,
         subject_limits: LayerLike = None,
         device_limits: LayerLike = None,
         clock: Clock | None = None,
@@ -114,6 +117,7 @@ class Preparation(Keeper):
         self._leads = tuple(leads)
         self._folder = folder
         self._slot = slot
+        self._subject = subject
         self._subject_limits = subject_limits
         self._device_limits = device_limits
         self._session_id = session_id or new_session_id()
@@ -335,8 +339,15 @@ class Preparation(Keeper):
         )
         name = None if self._program is None else self._program.name
         self._record("program", {"name": name, "leads": [lead.id for lead in self._leads]}, durable=True)
+        self._say_subject()
         self._stage = Stage.IDENTIFIED
         return status
+
+    def _say_subject(self) -> None:
+        """Tell the device for whom this session works; it refuses where it is assigned to another."""
+        if self._subject is not None:
+            number = self._await(self._stimulator.home.work_for(self._subject))
+            self._record("subject", {"subject": self._subject, "assignment": number}, durable=True)
 
     def _compare(self, digest: bytes, approved: ApprovedProgram) -> None:
         if digest == approved.image_sha256:

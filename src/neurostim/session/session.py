@@ -50,6 +50,8 @@ class Session(Preparation):
         Where journals are kept.
     slot : int
         Program slot of the device to load.
+    subject : str, optional
+        Code of the subject this session works for; a device that is assigned starts nothing without it.
     subject_limits, device_limits : LimitLayer or mapping, optional
         Tightenings for the safety gate.
     clock : Clock, optional
@@ -91,6 +93,7 @@ class Session(Preparation):
         approved.verify()
         self._before = self._await(self._stimulator.counters())
         self._wait_until_supervised()
+        self._say_subject()
         armed = self._await(self._stimulator.arm(approved, self._slot))
         amplitudes = tuple(area.amplitude_na for area in approved.image.areas)
         self._guard = AmplitudeGuard(approved.ranges, amplitudes)
