@@ -33,6 +33,7 @@ from neurostim_sim.strikes import strike
 from neurostim_sim.supervision import WATCHDOG_NS, Supervision
 from neurostim_sim.tissue import OutputPhysics, Tissue, tissue_of
 from neurostim_sim.trace import TraceFiles
+from neurostim_sim.unseen import account
 
 
 class DeviceCore:
@@ -169,6 +170,7 @@ class DeviceCore:
         self.clock.boot()
         self._dead = False
         memory = self.memory = Memory.load(Store(self._medium), self.profile.capabilities.slots)
+        account(memory, self.profile, self.tissue.contacts)
         state = wake(memory)
         entropy = self._entropy or seeded(self._seed, memory.boot_count)
         self.link = Link(self.clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -140,7 +140,9 @@ class Output:
         if self.token is not None and self._clock.now_ns - self.token.given_ns > m.ARM_TOKEN_VALID_US * US:
             self.drop_token()
 
-    def begin_dose(self, kind: ArmKind, slot: int, image_hex: str) -> DoseRecord:
+    def begin_dose(
+        self, kind: ArmKind, slot: int, image_hex: str, contacts: Sequence[int] = ()
+    ) -> DoseRecord:
         """Count a dose and make it durable; only then may current flow."""
         memory = self._memory
         start = self._clock.now_ticks + 1
@@ -150,7 +152,15 @@ class Output:
             self._finish_recovery(start)
         memory.dose_count += 1
         memory.cause = int(StopCause.NONE)
-        record = DoseRecord(memory.dose_count, int(kind), slot, image_hex, memory.boot_count, start)
+        record = DoseRecord(
+            memory.dose_count,
+            int(kind),
+            slot,
+            image_hex,
+            memory.boot_count,
+            start,
+            contacts=list(contacts),
+        )
         memory.keep_dose(record)
         memory.note(self._clock.now_us, EventCode.DOSE_STARTED, record.number, value=slot)
         memory.save()
@@ -178,7 +188,7 @@ class Output:
 
     def start_measurement(self, contacts: list[int]) -> DoseRecord:
         """Start the impedance program."""
-        record = self.begin_dose(ArmKind.IMPEDANCE, m.NO_SLOT, bytes(32).hex())
+        record = self.begin_dose(ArmKind.IMPEDANCE, m.NO_SLOT, bytes(32).hex(), contacts)
         self.measurement = Measurement(contacts)
         self.enter(DeviceState.MEASURING)
         return record
@@ -190,6 +200,7 @@ class Output:
             return
         hardware = self._hardware
         measurement.step(hardware.tissue, hardware.profile, self._memory.contacts)
+        self._memory.doses[-1].read = len(measurement.readings)
         if measurement.complete:
             self._end_dose(DeviceState.IDLE, StopCause.COMPLETED)
 
@@ -356,6 +367,7 @@ class Output:
                 self.delivery.settle()
         if self.measurement is not None:
             self._end_measurement(self.measurement, dose)
+            memory.doses[-1].settled = True
         self.ramp_end_ns = None
         self.enter(state, dose)
         memory.save()
@@ -382,6 +394,7 @@ class Output:
         if delivery is None:
             return
         delivery.settle()
+        delivery.record.settled = True
         for contact, volt in delivery.engine.voltages().items():
             self._hardware.tissue.contacts[contact].volt = volt
         delivery.write(self._traces, self._clock.ppm)

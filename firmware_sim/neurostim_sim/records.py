@@ -183,7 +183,8 @@ class Memory:
                 self._kept[f"dose:{dose.number}"] = dose if dose.settled else None
                 now[f"dose:{dose.number}"] = dose.__dict__
         fresh = self.log_next - 1 - self._logged
-        now.update({f"log:{values[0]}": values for values in self.log[-fresh:] if fresh})
+        if fresh:
+            now.update({f"log:{values[0]}": values for values in self.log[-fresh:]})
         for name in [one for one in self._kept if one.startswith("extra:")]:
             if name[6:] not in self.extra:
                 del self._kept[name]

@@ -29,6 +29,8 @@ _ENTRY_MAGIC: Final = b"NSJ>"
 _END: Final = struct.Struct("<4sIQI")
 _END_MAGIC: Final = b"<NSJ"
 _CLOSED: Final = "closed"
+_NULL: Final = "null"
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 BANK_BYTES: Final = 1 << 18
 JOURNAL_BYTES: Final = 1 << 16
 REGIONS_AT: Final = 2 * BANK_BYTES
@@ -102,12 +104,18 @@ class Store:
         PowerCut
             Where the supply fails in it: then either all of the changes or none are there at the next boot.
         """
-        texts = {name: _text(value) for name, value in changes.items()}
-        changed = {name: text for name, text in texts.items() if self._texts.get(name, "null") != text}
+        changed: dict[str, str] = {}
+        for name, value in changes.items():
+            text = _text(value)
+            if self._texts.get(name, _NULL) == text:
+                continue
+            changed[name] = text
+            if text == _NULL:
+                del self._texts[name]
+            else:
+                self._texts[name] = text
         if not changed:
             return
-        after = {**self._texts, **changed}
-        self._texts = {name: text for name, text in after.items() if text != "null"}
         entry = self._entry(_body(changed))
         room = self._bank * BANK_BYTES + BANK_BYTES - _CLOSING_BYTES
         if (
@@ -274,8 +282,8 @@ def _seal(sequence: int, body: bytes) -> int:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _body(texts: Mapping[str, str]) -> bytes:
-    return ("{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items()) + "}").encode()
+    return ("{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}").encode()

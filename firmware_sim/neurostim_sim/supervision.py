@@ -11,8 +11,8 @@ from neurostim_sim.hardware import Hardware
 from neurostim_sim.link import Link
 from neurostim_sim.output import ON, Output
 from neurostim_sim.records import Memory
+from neurostim_sim.unseen import SAVE_NS
 
-SAVE_NS: Final = 1_000_000_000
 TELEMETRY_NS: Final = m.TELEMETRY_INTERVAL_US * US
 WATCHDOG_NS: Final = (m.HEARTBEAT_TIMEOUT_US + m.DEAD_MAN_RAMP_US) * US
 WATCHED: Final = (*ON, DeviceState.ARMED)
