@@ -15,6 +15,7 @@ from neurostim.electrode.lead import Lead
 from neurostim.electrode.library import lead
 from neurostim.wire import messages as m
 from neurostim.wire.messages import DeviceState, EventCode, FaultCode, Role
+from neurostim.wire.pairing import parse_code
 from neurostim_sim.boot import wake
 from neurostim_sim.clock import US, DeviceClock
 from neurostim_sim.delivery import Delivery
@@ -22,6 +23,7 @@ from neurostim_sim.entropy import Entropy, seeded
 from neurostim_sim.faults import Fault, parse_name
 from neurostim_sim.hardware import Hardware
 from neurostim_sim.judging import take
+from neurostim_sim.keyring import CODE_BYTES, Keyring
 from neurostim_sim.link import Link
 from neurostim_sim.output import Output, Token
 from neurostim_sim.profiles import Profile
@@ -56,11 +58,15 @@ class DeviceCore:
         Where each dose is recorded.
     entropy : callable, optional
         Gives that many bytes nobody can guess; repeatable ones from the seed otherwise.
+    label_code : str, optional
+        Code on the device's label, for pairing; otherwise the one in the memory, or a new one.
 
     Attributes
     ----------
-    clock, hardware, memory, link, output, supervision
+    clock, hardware, memory, keyring, link, output, supervision
         The rooms of the device; those from ``memory`` on are made anew at each boot.
+    entropy : callable
+        Chance: tokens, keys.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class DeviceCore:
         ppm: int = 0,
         traces: TraceFiles | None = None,
         entropy: Entropy | None = None,
+        label_code: str | None = None,
     ) -> None:
         self.profile = profile
         tissue = tissue_of(profile.capabilities.ports, leads or (lead(profile.lead),), series_ohm)
@@ -81,6 +88,7 @@ class DeviceCore:
         self.hardware = Hardware(profile, tissue, Dice(seed))
         self._seed = seed
         self._entropy = entropy
+        self._label = parse_code(label_code) if label_code is not None else None
         self._medium: Medium = medium if medium is not None else MemoryMedium()
         self._traces = traces
         self._faults: list[Fault] = []
@@ -88,11 +96,11 @@ class DeviceCore:
 
     # ------------------------------------------------------------------------------------ outside
 
-    def receive(self, data: bytes) -> None:
-        """Take bytes off the line at the present moment."""
+    def receive(self, data: bytes, line: int = 0) -> None:
+        """Take bytes off a line at the present moment; the numbers of lines are the server's."""
         if self.supervision.hung_ns is not None or self._dead:
             return
-        for item in self.link.decode(data):
+        for item in self.link.decode(data, line):
             try:
                 # Looked at when a frame comes and at moments of its own, never because time was cut there:
                 # the same inputs give the same record.
@@ -119,9 +127,13 @@ class DeviceCore:
         except PowerCut:
             self._power_fails()
 
-    def take_output(self) -> bytes:
-        """Bytes to put on the line since the last call."""
-        return self.link.take()
+    def take_output(self, line: int = 0) -> bytes:
+        """Bytes to put on a line since the last call."""
+        return self.link.take(line)
+
+    def drop_line(self, line: int) -> None:
+        """A line is gone, with what waits for it."""
+        self.link.drop(line)
 
     def next_event_ns(self) -> int | None:
         """When the device next does something on its own; None while nothing is due."""
@@ -134,6 +146,7 @@ class DeviceCore:
             # Output goes on as it is set, and nobody looks at it, until the hardware's own watchdog acts.
             return max(min([*times, clock.true_of(hung_ns + WATCHDOG_NS)]), clock.true_ns)
         due = [one.heard_ns + m.SESSION_TIMEOUT_US * US + 1 for one in self.sessions.open.values()]
+        due += self.keyring.due()
         due += self.output.due()
         due += self.supervision.due()
         if due:
@@ -172,9 +185,14 @@ class DeviceCore:
         memory = self.memory = Memory.load(Store(self._medium), self.profile.capabilities.slots)
         account(memory, self.profile, self.tissue.contacts)
         state = wake(memory)
-        entropy = self._entropy or seeded(self._seed, memory.boot_count)
-        self.link = Link(self.clock)
-        self.output = Output(state, self.clock, self.hardware, memory, self.link.tell, entropy, self._traces)
+        serial = self.profile.capabilities.serial_number
+        self.entropy = self._entropy or seeded(self._seed, serial, memory.boot_count)
+        fresh = self._entropy or seeded(self._seed, serial, "label")
+        self.keyring = Keyring(memory, self.clock, self._label, lambda: fresh(CODE_BYTES))
+        self.link = Link(self.clock, memory.session_count)
+        self.output = Output(
+            state, self.clock, self.hardware, memory, self.link.tell, self.entropy, self._traces
+        )
         self.supervision = Supervision(self.clock, self.hardware, memory, self.link, self.output)
         try:
             memory.save()
@@ -185,7 +203,7 @@ class DeviceCore:
         """The supply failed in the middle of a write: output is off, the processor stands still."""
         self.output.lose_power()
         self._dead = True
-        self.link.take()
+        self.link.clear()
 
     def restart(self) -> None:
         """Switch the supply off and on again."""
@@ -221,6 +239,7 @@ class DeviceCore:
                 if self.now_ns - session.heard_ns > m.SESSION_TIMEOUT_US * US:
                     self.close_session(session)
             self.output.expire_token()
+            self.keyring.serve()
             self.make_log_durable()
         except PowerCut:
             self._power_fails()
@@ -268,6 +287,11 @@ class DeviceCore:
         return self.link.sessions
 
     @property
+    def label_code(self) -> str:
+        """Code on the device's label, for pairing."""
+        return self.keyring.label_code
+
+    @property
     def state(self) -> DeviceState:
         """What the device is doing."""
         return self.output.state
@@ -286,6 +310,11 @@ class DeviceCore:
     def token(self) -> Token | None:
         """The permission to start that is valid now."""
         return self.output.token
+
+    @property
+    def autonomous(self) -> bool:
+        """Whether the device is released for use at home."""
+        return bool(self.memory.extra.get("home", {}).get("active"))
 
     @property
     def dose_number(self) -> int:

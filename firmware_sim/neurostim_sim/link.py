@@ -1,64 +1,149 @@
-"""The device's side of the line: bytes to frames, and replies and events to bytes."""
+"""The device's side of its lines: bytes to frames, and replies and events to bytes, sealed where keyed.
+
+A device may have several lines (the functions of a USB device, the hosts on a TCP port). A reply goes to
+the line that the command came from, an event to the line on which its session was last heard.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from neurostim.wire import messages as m
+from neurostim.core.errors import ProtocolError
+from neurostim.wire.channel import Channel
 from neurostim.wire.codec import pack
 from neurostim.wire.frame import Frame, FrameDecoder, FrameError
 from neurostim.wire.layout import Event, Lane, Reply
+from neurostim.wire.messages import HelloReply
 from neurostim_sim.clock import DeviceClock
+from neurostim_sim.handshakes import Handshakes
 from neurostim_sim.sessions import Session, SessionTable
 
 TELEMETRY_BYTES: Final = 4096
 
 
-class Link:
-    """The line of one boot: its decoder, its sessions and what waits to be sent."""
+class _Line:
+    __slots__ = ("decoder", "waiting")
 
-    def __init__(self, clock: DeviceClock) -> None:
-        self.sessions = SessionTable()
+    def __init__(self) -> None:
+        self.decoder = FrameDecoder()
+        self.waiting = bytearray()
+
+
+class Link:
+    """The lines of one boot: their decoders, the sessions, and what waits to be sent.
+
+    Parameters
+    ----------
+    clock : DeviceClock
+    sessions_before : int
+        Sessions that earlier boots have opened.
+
+    Attributes
+    ----------
+    sessions : SessionTable
+    handshakes : Handshakes
+        Channels that are no sessions yet.
+    telemetry_dropped : int
+        Telemetry frames that a slow line has cost.
+    tags_refused : int
+        Frames whose tag failed, or whose number was used: dropped without an answer.
+    """
+
+    def __init__(self, clock: DeviceClock, sessions_before: int) -> None:
+        self.sessions = SessionTable(sessions_before)
+        self.handshakes = Handshakes()
         self.telemetry_dropped = 0
+        self.tags_refused = 0
         self._clock = clock
-        self._decoder = FrameDecoder()
-        self._waiting = bytearray()
+        self._lines = {0: _Line()}
+        self._heard = 0
+        self._gone_refused = 0
 
     @property
     def frames_refused(self) -> int:
         """Damaged or foreign frames of this boot."""
-        return self._decoder.counts.dropped_frames
+        damaged = sum(line.decoder.counts.dropped_frames for line in self._lines.values())
+        return damaged + self._gone_refused + self.tags_refused
 
-    def decode(self, data: bytes) -> list[Frame | FrameError]:
-        """The frames that these bytes complete."""
-        return self._decoder.feed(data)
+    def decode(self, data: bytes, line: int) -> Iterator[Frame | FrameError]:
+        """The frames that these bytes complete; while one is looked at, replies go to its line."""
+        if line not in self._lines:
+            self._lines[line] = _Line()
+        for item in self._lines[line].decoder.feed(data):
+            self._heard = line
+            yield item
 
-    def take(self) -> bytes:
-        """What waits to be sent; it waits no longer."""
-        data = bytes(self._waiting)
-        self._waiting.clear()
+    def take(self, line: int) -> bytes:
+        """What waits to be sent on a line; it waits no longer."""
+        if line not in self._lines:
+            return b""
+        waiting = self._lines[line].waiting
+        data = bytes(waiting)
+        waiting.clear()
         return data
 
+    def drop(self, line: int) -> None:
+        """A line is gone, with what waited for it; its sessions live until they are silent too long."""
+        gone = self._lines.pop(line, None)
+        if gone is not None:
+            self._gone_refused += gone.decoder.counts.dropped_frames
+        self._lines.setdefault(0, _Line())
+
+    def clear(self) -> None:
+        """Nothing waits to be sent."""
+        for line in self._lines.values():
+            line.waiting.clear()
+
+    # ----------------------------------------------------------------------------- who has spoken
+
+    def open(self, frame: Frame, channel: Channel) -> Frame | None:
+        """A sealed frame opened; None, and counted, where its tag or its number does not fit."""
+        try:
+            return channel.open(frame)
+        except ProtocolError:
+            self.tags_refused += 1
+            return None
+
+    def heard(self, session: Session) -> None:
+        """A session has said something valid."""
+        session.heard_ns = self._clock.now_ns
+        session.line = self._heard
+
+    # ------------------------------------------------------------------------------------- sending
+
     def reply(self, session: Session | None, command_id: int, reply: Reply) -> None:
-        """Answer a command; without a session number and sequence are 0."""
-        number = session.number if session else 0
-        sequence = session.next_sequence() if session else 0
-        if isinstance(reply, m.HelloReply):
-            number, sequence = 0, 0
-        self._waiting += pack(
-            reply, session=number, sequence=sequence, command_id=command_id, lease_us=self._clock.now_us
-        )
+        """Answer a command on the line it came from; without a session number and sequence are 0."""
+        if session is None or (session.channel is None and isinstance(reply, HelloReply)):
+            number, sequence, channel = 0, 0, None
+        else:
+            number, sequence, channel = session.number, session.next_sequence(), session.channel
+        if self._heard in self._lines:
+            self._lines[self._heard].waiting += pack(
+                reply,
+                session=number,
+                sequence=sequence,
+                command_id=command_id,
+                lease_us=self._clock.now_us,
+                channel=channel,
+            )
 
     def tell(self, event: Event) -> None:
-        """Send an event to every open session; telemetry only where the line keeps up."""
-        if event.LANE is Lane.TELEMETRY and len(self._waiting) > TELEMETRY_BYTES:
-            self.telemetry_dropped += 1
-            return
+        """Send an event to every open session; telemetry only where its line keeps up."""
+        dropped = False
         for session in self.sessions.open.values():
-            self._waiting += pack(
+            line = self._lines.get(session.line)
+            if line is None:
+                continue
+            if event.LANE is Lane.TELEMETRY and len(line.waiting) > TELEMETRY_BYTES:
+                dropped = True
+                continue
+            line.waiting += pack(
                 event,
                 session=session.number,
                 sequence=session.next_sequence(),
                 command_id=0,
                 lease_us=self._clock.now_us,
+                channel=session.channel,
             )
+        self.telemetry_dropped += dropped

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
+from neurostim.wire.channel import Channel
 from neurostim.wire.layout import Reply
 from neurostim.wire.messages import COMMAND_RECORD_COUNT, ErrorCode, Hello, Role
 
@@ -35,13 +36,18 @@ class Outcome:
 
 @dataclass
 class Session:
-    """One open session, or one closed in this boot whose outcomes are still held."""
+    """One open session, or one closed in this boot whose outcomes are still held.
+
+    ``channel`` seals it, where a handshake made it; ``line`` is the one its host was last heard on.
+    """
 
     number: int
     host: bytes
     nonce: int
     role: Role
     heard_ns: int
+    channel: Channel | None = None
+    line: int = 0
     sequence: int = 0
     sent: int = 0
     forgotten: int = 0
@@ -92,9 +98,10 @@ class Session:
 
 
 class SessionTable:
-    """All sessions of this boot."""
+    """All sessions of this boot; those up to number ``before`` are of earlier ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = 0) -> None:
+        self.before = before
         self.open: dict[int, Session] = {}
         self.closed: OrderedDict[int, Session] = OrderedDict()
 
@@ -120,10 +127,16 @@ class SessionTable:
         return controller.host if controller else NOBODY
 
     def same(self, hello: Hello) -> Session | None:
-        """The open session that this hello names again."""
-        return next(
-            (s for s in self.open.values() if s.host == hello.host_id and s.nonce == hello.nonce), None
-        )
+        """The open session without a channel that this hello names again."""
+        named = (hello.host_id, hello.nonce)
+        plain = (one for one in self.open.values() if one.channel is None)
+        return next((one for one in plain if (one.host, one.nonce) == named), None)
+
+    @property
+    def longest_silent(self) -> Session | None:
+        """The observer that was heard the longest time ago."""
+        observers = [one for one in self.open.values() if one.role is Role.OBSERVE]
+        return min(observers, key=lambda one: (one.heard_ns, one.number), default=None)
 
     def close(self, session: Session) -> None:
         """Close a session; its outcomes are held for a while."""

@@ -255,9 +255,10 @@ def test_a_memory_without_one_whole_document_is_a_fault_not_a_new_device() -> No
         if len(medium.data) > bank * BANK_BYTES:
             medium.data[bank * BANK_BYTES + 40] ^= 1
     host.core.restart()
-    host.hello(nonce=2)
-    status = host.send(m.Status())
-    assert (status.state, status.fault) == (m.DeviceState.FAULT, m.FaultCode.MEMORY)
+    # Who may speak to it is lost, too: without a key nobody may any more.
+    refused = host.send(m.Hello(HOST, 2, m.Role.CONTROL, bytes(16)), session=0)
+    assert (refused.code, refused.state) == (m.ErrorCode.AUTHENTICATION_REQUIRED, m.DeviceState.FAULT)
+    assert host.core.memory.fault == m.FaultCode.MEMORY
 
 
 def test_a_new_memory_is_no_fault() -> None:

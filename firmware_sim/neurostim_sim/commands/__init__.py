@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from neurostim.wire.layout import Reply, Request
-from neurostim_sim.commands import loading, reading, sessions, starting, stopping
+from neurostim.wire.messages import ErrorCode
+from neurostim_sim.commands import keys, loading, reading, sessions, starting, stopping
 from neurostim_sim.commands.table import Handlers
-from neurostim_sim.sessions import Session
+from neurostim_sim.sessions import Refusal, Session
 
 if TYPE_CHECKING:
     from neurostim_sim.core import DeviceCore
 
 HANDLERS: Final[Handlers] = {
     **sessions.HANDLERS,
+    **keys.HANDLERS,
     **reading.HANDLERS,
     **loading.HANDLERS,
     **starting.HANDLERS,
@@ -29,4 +31,7 @@ def execute(device: DeviceCore, request: Request, session: Session | None) -> Re
     Refusal
         Where it is refused; then nothing was executed.
     """
-    return HANDLERS[type(request)](device, request, session)
+    handler = HANDLERS.get(type(request))
+    if handler is None:
+        raise Refusal(ErrorCode.UNKNOWN_TYPE)
+    return handler(device, request, session)

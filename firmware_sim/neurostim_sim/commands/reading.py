@@ -82,7 +82,8 @@ def _query(device: DeviceCore, request: m.QueryCommand, _session: Session | None
     asked = device.sessions.any(request.session)
     outcome, kind, error, payload = CommandOutcome.UNKNOWN, 0, ErrorCode.NONE, b""
     if asked is None:
-        if 0 < request.session <= device.memory.session_count:
+        # Of an earlier boot nothing is held or forgotten: the boot count tells, and then the dose count.
+        if device.sessions.before < request.session <= device.memory.session_count:
             outcome = CommandOutcome.FORGOTTEN
     elif (kept := asked.outcomes.get(request.command_id)) is not None:
         kind, outcome = kept.command_type, CommandOutcome.DONE

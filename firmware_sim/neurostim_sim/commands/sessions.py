@@ -20,26 +20,25 @@ if TYPE_CHECKING:
     from neurostim_sim.core import DeviceCore
 
 
-def _hello(device: DeviceCore, request: m.Hello, _session: Session | None) -> Reply:
-    table = device.sessions
-    session = table.same(request)
+def _hello(device: DeviceCore, request: m.Hello, session: Session | None) -> Reply:
+    if session is None or session.channel is None:
+        session = device.sessions.same(request)
+    elif request.host_id != session.host:
+        raise Refusal(ErrorCode.AUTHENTICATION_FAILED, 0, "the channel is of another host")
+    elif session.number not in device.sessions.open:
+        session.nonce = request.nonce
+    elif request.nonce != session.nonce:
+        raise Refusal(ErrorCode.MALFORMED, 0, "this session is open already")
     refusal = ErrorCode.NONE
-    if session is None:
-        if len(table.open) >= SESSIONS:
-            raise Refusal(ErrorCode.TOO_MANY_SESSIONS)
-        role, refusal = _grant(device, request)
-        device.memory.session_count += 1
-        session = Session(device.memory.session_count, request.host_id, request.nonce, role, device.now_ns)
-        device.memory.note(device.now_us, EventCode.SESSION_OPENED, value=session.number)
-        device.memory.save()
-        table.open[session.number] = session
-    session.heard_ns = device.now_ns
+    if session is None or session.number not in device.sessions.open:
+        session, refusal = _open(device, request, session)
+    device.link.heard(session)
     return m.HelloReply(
         session.number,
         request.nonce,
         session.role,
         refusal,
-        table.controller_host,
+        device.sessions.controller_host,
         device.now_us,
         device.now_ticks,
         device.memory.boot_count,
@@ -48,7 +47,32 @@ def _hello(device: DeviceCore, request: m.Hello, _session: Session | None) -> Re
     )
 
 
-def _grant(device: DeviceCore, request: m.Hello) -> tuple[Role, ErrorCode]:
+def _open(device: DeviceCore, request: m.Hello, session: Session | None) -> tuple[Session, ErrorCode]:
+    """A new session, or the channel whose host has proven to be there; and why control was not granted."""
+    table, memory = device.sessions, device.memory
+    if len(table.open) >= SESSIONS:
+        _make_room(device, keyed=session is not None and request.role is Role.CONTROL)
+    if session is None:
+        number = memory.session_count = memory.session_count + 1
+        session = Session(number, request.host_id, request.nonce, Role.OBSERVE, device.now_ns)
+    session.role, refusal = _grant(device, request, session.number)
+    device.link.handshakes.drop(session.number)
+    memory.note(device.now_us, EventCode.SESSION_OPENED, value=session.number)
+    memory.save()
+    table.open[session.number] = session
+    return session, refusal
+
+
+def _make_room(device: DeviceCore, *, keyed: bool) -> None:
+    """Observers must not keep out who asks for control with a key."""
+    silent = device.sessions.longest_silent
+    if not keyed or silent is None:
+        raise Refusal(ErrorCode.TOO_MANY_SESSIONS)
+    device.memory.note(device.now_us, EventCode.SESSION_EVICTED, value=silent.number)
+    device.close_session(silent)
+
+
+def _grant(device: DeviceCore, request: m.Hello, number: int) -> tuple[Role, ErrorCode]:
     if request.role is not Role.CONTROL:
         return Role.OBSERVE, ErrorCode.NONE
     holder = device.sessions.controller
@@ -58,11 +82,11 @@ def _grant(device: DeviceCore, request: m.Hello) -> tuple[Role, ErrorCode]:
     lost = holder.host == request.host_id and not device.supervision.supervised
     if not (named or lost):
         return Role.OBSERVE, ErrorCode.CONTROL_HELD
-    if device.state in ON:
+    if device.output_on:
         return Role.OBSERVE, ErrorCode.OUTPUT_ON
     holder.role = Role.OBSERVE
     device.output.drop_token()
-    device.memory.note(device.now_us, EventCode.TAKEOVER, value=device.memory.session_count + 1)
+    device.memory.note(device.now_us, EventCode.TAKEOVER, value=number)
     return Role.CONTROL, ErrorCode.NONE
 
 
