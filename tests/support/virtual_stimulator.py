@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -10,6 +11,7 @@ from neurostim.device import scripts
 from neurostim.device.clock_estimate import ClockFit
 from neurostim.device.commands import WireStimulator
 from neurostim.device.futures import CommandFuture
+from neurostim.device.handshake import DeviceKey
 from neurostim.device.host_core import NOBODY, HostCore
 from neurostim.device.lanes import EventLanes
 from neurostim.device.notices import DeviceEvent, Happening, LinkCounters
@@ -17,7 +19,7 @@ from neurostim.device.records import SoftStopped
 from neurostim.device.stop_path import StopConfirmation
 from neurostim.device.supervisor import Supervisor
 from neurostim.device.tasks import Script
-from neurostim.wire.messages import HelloReply, Role
+from neurostim.wire.messages import HelloReply, PairReply, Role
 
 T = TypeVar("T")
 
@@ -47,9 +49,16 @@ class VirtualStimulator(WireStimulator):
     """`transit_ns` is the time a byte takes each way; `line` may alter what passes or drop it."""
 
     def __init__(
-        self, device: Device, clock: VirtualClock | None = None, *, host: int = 1, transit_ns: int = 200_000
+        self,
+        device: Device,
+        clock: VirtualClock | None = None,
+        *,
+        host: int = 1,
+        transit_ns: int = 200_000,
+        key: DeviceKey | None = None,
     ) -> None:
         super().__init__()
+        self.key = key
         self.device = device
         self.clock = clock or VirtualClock()
         self.transit_ns = transit_ns
@@ -65,6 +74,7 @@ class VirtualStimulator(WireStimulator):
             host_id=host.to_bytes(16, "big"),
             supervisor=self._supervisor.tokens,
             new_nonce=lambda: next(nonces),
+            entropy=lambda size: hashlib.sha256(f"host {host} {next(nonces)}".encode()).digest()[:size],
             wait=self._pass_time,
         )
         self.lanes = EventLanes()
@@ -131,6 +141,12 @@ class VirtualStimulator(WireStimulator):
     def open(self, role: Role = Role.CONTROL) -> None:
         self._adopt(self._greet(role))
 
+    def pair(self, secret: bytes, serial: str, name: str = "the bench") -> PairReply:
+        future: CommandFuture[PairReply] = self.core.future("PAIR")
+        now_ns = self.clock.now_ns
+        self.core.pair(future, now_ns, secret=secret, serial_number=serial, host_name=name)
+        return future.result()
+
     def reopen(self) -> None:
         self.plugged = True
         self._adopt(self._greet(Role.OBSERVE))
@@ -193,7 +209,7 @@ class VirtualStimulator(WireStimulator):
 
     def _greet(self, role: Role, takeover_from: bytes = NOBODY) -> HelloReply:
         future: CommandFuture[HelloReply] = self.core.future("HELLO")
-        self.core.connect(future, self.clock.now_ns, role, takeover_from)
+        self.core.connect(future, self.clock.now_ns, role, takeover_from, self.key)
         return future.result()
 
     def _now_ns(self) -> int:

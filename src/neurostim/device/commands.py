@@ -17,6 +17,7 @@ from neurostim.device.records import (
     DoseRecord,
     Identity,
     LifeCounters,
+    PairedHosts,
     SlotContents,
     Started,
 )
@@ -79,6 +80,14 @@ class WireStimulator(Stimulator):
     def log(self, first_index: int = 1) -> CommandFuture[tuple[EventRecord, ...]]:
         """Read the event log from an index on."""
         return self._run("EVENT_LOG", scripts.log(first_index))
+
+    def pairings(self) -> CommandFuture[PairedHosts]:
+        """Read which hosts hold a key; it needs an authenticated session."""
+        return self._run("PAIRINGS", scripts.pairings())
+
+    def unpair(self, host_id: bytes) -> CommandFuture[int]:
+        """Erase the key of a host, with output off; its sessions end. Results in how many hosts are left."""
+        return self._run("UNPAIR", scripts.unpair(host_id), changes=True)
 
     def load(self, program: ApprovedProgram, slot: int) -> CommandFuture[bytes]:
         """Load an approved program."""

@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+from neurostim.device.keys import HostKeys
 from neurostim.device.registry import NATIVE, driver
 from neurostim.device.stimulator import Stimulator
-from neurostim.transport import SerialPortInfo, parse_address, serial_ports
+from neurostim.transport import (
+    INSTALL_RULE,
+    BusWatch,
+    Change,
+    InstalledRule,
+    Passage,
+    RuleState,
+    SerialPortInfo,
+    UsbDeviceInfo,
+    installed_rule,
+    parse_address,
+    rule_text,
+    serial_ports,
+    usb_devices,
+)
+
+__all__ = [
+    "INSTALL_RULE",
+    "BusWatch",
+    "Change",
+    "InstalledRule",
+    "Passage",
+    "RuleState",
+    "SerialPortInfo",
+    "UsbDeviceInfo",
+    "connect",
+    "discover",
+    "discover_usb",
+    "installed_rule",
+    "rule_text",
+    "watch_ports",
+]
 
 
 def discover() -> tuple[SerialPortInfo, ...]:
@@ -15,24 +47,47 @@ def discover() -> tuple[SerialPortInfo, ...]:
     return serial_ports()
 
 
-def connect(url: str, driver_name: str = NATIVE) -> Stimulator:
+def discover_usb() -> tuple[UsbDeviceInfo, ...]:
+    """List the stimulators on the USB, by ids and texts, and whether this user may open them; none is opened
+    where the system tells its texts.
+
+    Raises
+    ------
+    TransportError
+        Code ``usb-library``, where the USB library cannot be loaded.
+    """
+    return usb_devices()
+
+
+def watch_ports() -> BusWatch:
+    """What tells serial ports and USB stimulators that arrive and leave, each time it is asked to poll."""
+    return BusWatch(lambda: (*discover(), *discover_usb()))
+
+
+def connect(url: str, driver_name: str = NATIVE, *, keys: HostKeys | None = None) -> Stimulator:
     """Open the stimulator at an address, ready for commands.
 
     Parameters
     ----------
     url : str
-        ``/dev/ttyACM0``, ``COM3``, ``socket://127.0.0.1:7700``, ``sim://scs`` or the path of a pty.
+        ``/dev/ttyACM0``, ``COM3``, ``usb://1209:0001``, ``socket://127.0.0.1:7700``,
+        ``usbip://127.0.0.1:3240/1-1``, ``sim://scs`` or the path of a pty.
     driver_name : str
         Kind of stimulator.
+    keys : HostKeys, optional
+        Asked for the key of the device that answers; see `NativeStimulator`.
 
     Raises
     ------
     ConfigError
         Where the address or the driver is not known.
+    KeyStoreError
+        Where it cannot be told whether there is a key.
     TransportError, CommandTimeout, ProtocolError
         Where it cannot be reached, does not answer, or contradicts itself.
     """
     parse_address(url)
-    stimulator = driver(driver_name)(url)
+    maker = driver(driver_name)
+    stimulator = maker(url) if keys is None else maker(url, keys=keys)
     stimulator.open()
     return stimulator

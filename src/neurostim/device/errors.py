@@ -13,7 +13,6 @@ _CONVERSATION: Final = frozenset(
         ErrorCode.MALFORMED,
         ErrorCode.UNKNOWN_TYPE,
         ErrorCode.UNSUPPORTED_VERSION,
-        ErrorCode.AUTHENTICATION_FAILED,
         ErrorCode.SEQUENCE_STALE,
         ErrorCode.COMMAND_ID_REUSED,
         ErrorCode.COMMAND_ID_FORGOTTEN,
@@ -33,6 +32,16 @@ _REMEDIES: Final = {
     ErrorCode.BATTERY: "Charge or change the battery, then start deliberately.",
     ErrorCode.DEVICE_LIMIT: "Change the program; what the device itself refuses cannot be acknowledged.",
     ErrorCode.INTERNAL: "The device has switched its output off; have it looked at before it is used again.",
+    ErrorCode.AUTHENTICATION_FAILED: (
+        "The code or key is not the one this device holds. Compare the code with the label, or pair again; "
+        "after three wrong codes pairing is locked for ten minutes."
+    ),
+    ErrorCode.AUTHENTICATION_REQUIRED: "This device works only with paired hosts: neurostim pair.",
+    ErrorCode.NOT_PAIRED: "The device holds no key of this host: pair it (again), with neurostim pair.",
+    ErrorCode.PAIRING_LOCKED: (
+        "Too many wrong codes. Leave the device switched on for as many seconds as the detail says."
+    ),
+    ErrorCode.PAIRINGS_FULL: "Remove a host that is paired first: neurostim pair URL --remove HOST.",
     ErrorCode.NOT_SUPERVISED: "The device hears no living heartbeat; check the link, then start again.",
 }
 

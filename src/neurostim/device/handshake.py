@@ -22,10 +22,13 @@ class DeviceKey:
         Whose key it is, as IDENTIFY tells it; another device cannot answer in its place.
     key : bytes
         32 bytes.
+    host_id : bytes
+        The id under which the device keeps it; empty for the one the host core was made with.
     """
 
     serial_number: str
     key: bytes
+    host_id: bytes = b""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a key."""

@@ -135,6 +135,8 @@ class HostCore:
         does not carry its seal.
         """
         self._begin_greeting(now_ns)
+        if key is not None and key.host_id:
+            self.host_id = key.host_id
         hello = Hello(self.host_id, self._new_nonce(), role, takeover_from)
         if key is not None:
             self._handshake = HostHandshake.of_session(key, self.host_id, self._random())

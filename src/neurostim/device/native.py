@@ -6,7 +6,6 @@ send a stop: requests and stops are handed over by appending to deques and wakin
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,17 +16,30 @@ from neurostim.device import scripts
 from neurostim.device.clock import Clock, SystemClock, new_host_id
 from neurostim.device.clock_estimate import ClockFit
 from neurostim.device.commands import WireStimulator
+from neurostim.device.entropy import system_entropy
 from neurostim.device.errors import CommandRefused
 from neurostim.device.futures import CommandFuture
+from neurostim.device.handshake import DeviceKey
 from neurostim.device.host_core import NOBODY, HostCore, LinkState
+from neurostim.device.keys import HostKeys, KeyStore
 from neurostim.device.lanes import EventLanes
 from neurostim.device.notices import DeviceEvent, Happening, LinkCounters
-from neurostim.device.records import SoftStopped
+from neurostim.device.records import Paired, SoftStopped
 from neurostim.device.stop_path import StopConfirmation
 from neurostim.device.supervisor import Supervisor
 from neurostim.device.tasks import Script, single
 from neurostim.transport import Transport, open_url
-from neurostim.wire.messages import Error, ErrorCode, Goodbye, Hello, HelloReply, Role
+from neurostim.wire.messages import (
+    Error,
+    ErrorCode,
+    Goodbye,
+    Hello,
+    HelloReply,
+    IdentifyReply,
+    PairReply,
+    Role,
+)
+from neurostim.wire.pairing import read_code
 
 T = TypeVar("T")
 
@@ -47,7 +59,10 @@ class NativeStimulator(WireStimulator):
     clock : Clock, optional
         The host's time.
     host_id : bytes, optional
-        16 bytes by which the device tells hosts apart; new ones by default.
+        16 bytes by which the device tells hosts apart; new ones by default. A key brings its own.
+    keys : HostKeys, optional
+        Asked for the key of the device that answers. With one, the session is authenticated or there is
+        none; without, it is a bench session, which a device refuses once it was paired with anybody.
     opener : callable, optional
         How an address becomes a link.
     """
@@ -58,17 +73,21 @@ class NativeStimulator(WireStimulator):
         *,
         clock: Clock | None = None,
         host_id: bytes | None = None,
+        keys: HostKeys | None = None,
         opener: Callable[[str], Transport] = open_url,
     ) -> None:
         super().__init__()
         self._url = url
         self._clock = clock or SystemClock()
         self._opener = opener
+        self._keys = keys
+        self._key: DeviceKey | None = None
         self._supervisor = Supervisor()
         self._core = HostCore(
             host_id=host_id or new_host_id(),
             supervisor=self._supervisor.tokens,
-            new_nonce=lambda: secrets.randbelow((1 << 64) - 1) + 1,
+            new_nonce=_nonce,
+            entropy=system_entropy,
         )
         self._lanes = EventLanes()
         self._requests: deque[Callable[[int], None]] = deque()
@@ -88,17 +107,56 @@ class NativeStimulator(WireStimulator):
 
     def open(self, role: Role = Role.CONTROL) -> None:
         """Connect and identify."""
-        if self._thread is not None:
-            raise TransportError("the stimulator is open already", code="already-open")
-        self._closing = False
-        self._link = self._opener(self._url)
-        self._thread = threading.Thread(target=self._serve, name=f"neurostim {self._url}", daemon=True)
-        self._thread.start()
+        self._start()
         try:
+            self._key = None if self._keys is None else self._keys.get(self._who().serial_number)
             self._adopt(self._greet(role))
         except BaseException:
             self.close()
             raise
+
+    def pair(self, code: str | Callable[[IdentifyReply], str], host_name: str, store: KeyStore) -> Paired:
+        """Connect, be given a key by the device, keep it, and disconnect.
+
+        Parameters
+        ----------
+        code : str or callable
+            The 28 characters on the device's label, or the text of its QR code; or what asks for them,
+            given who the device says it is.
+        host_name : str
+            Name of this host for people, at most 32 printable ASCII characters.
+        store : KeyStore
+            Keeps the key; its host id is the one that is paired.
+
+        Raises
+        ------
+        PairingCodeError
+            Where the code was not typed as it stands on a label: nothing was tried.
+        CommandRefused
+            Where the code is not that of this device, pairing is locked, or the output is on.
+        """
+        host_id = store.host_id
+        self._start()
+        try:
+            who = self._who()
+            text = code if isinstance(code, str) else code(who)
+            secret = read_code(text, who.serial_number)
+            self._core.host_id = host_id
+            told = self._ask_for_key(secret, who.serial_number, host_name)
+        finally:
+            self.close()
+        store.put(who.serial_number, told.host_key)
+        return Paired(who.model, who.serial_number, host_name, told.hosts)
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the session is under a key: nobody else on the line is heard or believed."""
+        return self._core.authenticated
+
+    @property
+    def host_id(self) -> bytes:
+        """16 bytes by which the device knows this host."""
+        return self._core.host_id
 
     def reopen(self) -> None:
         """Connect again after a lost link: only to read and stop, never to resume."""
@@ -212,7 +270,32 @@ class NativeStimulator(WireStimulator):
 
     def _greet(self, role: Role, takeover_from: bytes = NOBODY) -> HelloReply:
         future: CommandFuture[HelloReply] = CommandFuture("HELLO")
-        self._submit(lambda now: self._core.connect(future, now, role, takeover_from), future)
+        key = self._key
+        self._submit(lambda now: self._core.connect(future, now, role, takeover_from, key), future)
+        return future.result()
+
+    def _start(self) -> None:
+        """Open the link and the thread that serves it."""
+        if self._thread is not None:
+            raise TransportError("the stimulator is open already", code="already-open")
+        self._closing = False
+        self._link = self._opener(self._url)
+        self._thread = threading.Thread(target=self._serve, name=f"neurostim {self._url}", daemon=True)
+        self._thread.start()
+
+    def _who(self) -> IdentifyReply:
+        """Who says to be there; only a handshake proves it."""
+        future: CommandFuture[IdentifyReply] = CommandFuture("IDENTIFY")
+        self._submit(lambda now: self._core.identify(future, now), future)
+        return future.result()
+
+    def _ask_for_key(self, secret: bytes, serial_number: str, host_name: str) -> PairReply:
+        future: CommandFuture[PairReply] = CommandFuture("PAIR")
+
+        def ask(now_ns: int) -> None:
+            self._core.pair(future, now_ns, secret=secret, serial_number=serial_number, host_name=host_name)
+
+        self._submit(ask, future)
         return future.result()
 
     def _call(self, name: str, action: Callable[[int], T]) -> T:
@@ -367,3 +450,8 @@ class NativeStimulator(WireStimulator):
 
 def _not_open() -> TransportError:
     return TransportError("the stimulator is not open", remedy="Open it first.", code="not-connected")
+
+
+def _nonce() -> int:
+    """A number from 1 to 2**64 - 1 that nobody can guess."""
+    return int.from_bytes(system_entropy(8), "little") or 1

@@ -131,3 +131,25 @@ class SoftStopped:
     state: DeviceState
     at_tick: int
     silent_tick: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What pairing gave: which device, under which name it knows this host, and hosts now paired."""
+
+    model: str
+    serial_number: str
+    host_name: str
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairedHosts:
+    """The hosts that hold a key of a device, by host id, in the order of pairing.
+
+    ``tries_left`` wrong codes lock pairing; it is still locked for ``locked_s`` of powered time [s].
+    """
+
+    names: dict[bytes, str]
+    tries_left: int
+    locked_s: int

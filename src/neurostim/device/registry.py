@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from neurostim.core.errors import ConfigError, TransportError
+from neurostim.device.keys import HostKeys
 from neurostim.device.stimulator import Stimulator
 
 GROUP: Final = "neurostim.devices"
 NATIVE: Final = "native"
 
-Maker = Callable[[str], Stimulator]
+
+class Maker(Protocol):
+    """What makes a stimulator from an address; ``keys`` is given only where there are any."""
+
+    def __call__(self, url: str, *, keys: HostKeys | None = None) -> Stimulator:
+        """Make it; nothing is opened yet."""
 
 
 def drivers() -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from neurostim.device.records import (
     DoseRecord,
     Identity,
     LifeCounters,
+    PairedHosts,
     SlotContents,
     SoftStopped,
     Started,
@@ -281,3 +282,14 @@ def _about_another(what: str, asked: int, told: int) -> ProtocolError:
         remedy="Stop if output may be on; read the device's state.",
         code="answer-mismatch",
     )
+
+
+def pairings() -> Script[PairedHosts]:
+    """Read which hosts hold a key."""
+    told = expect(m.PairingsReply, (yield m.Pairings()))
+    return PairedHosts({one.host_id: one.name for one in told.hosts}, told.tries_left, told.locked_s)
+
+
+def unpair(host_id: bytes) -> Script[int]:
+    """Erase a host's key."""
+    return expect(m.UnpairReply, (yield m.Unpair(host_id))).hosts

@@ -34,7 +34,8 @@ _CODE_INFO: Final = b"neurostim pairing code"
 class PairingCodeError(ConfigError):
     """The code was not typed as it stands on the label; nothing was sent to the device.
 
-    ``code`` tells what is off: ``code-length``, ``code-character``, ``code-check`` or ``code-label``.
+    ``code`` tells what is off: ``code-length``, ``code-character``, ``code-check``,
+    ``code-label`` or ``code-of-another``.
     """
 
     default_code = "code-check"
@@ -119,6 +120,26 @@ def parse_qr(text: str) -> tuple[str, bytes]:
             code="code-label",
         )
     return serial_number, parse_code(code)
+
+
+def read_code(text: str, serial_number: str) -> bytes:
+    """The 16 bytes of a device's code, typed or scanned.
+
+    Raises
+    ------
+    PairingCodeError
+        As `parse_code`; code ``code-of-another`` where the scanned label is that of another device.
+    """
+    if ":" not in text:
+        return parse_code(text)
+    labelled, secret = parse_qr(text)
+    if labelled != serial_number:
+        raise PairingCodeError(
+            f"this is the label of {labelled}, and {serial_number} is connected",
+            remedy="Scan the label of the device that is connected.",
+            code="code-of-another",
+        )
+    return secret
 
 
 def pairing_psk(secret: bytes) -> bytes:
