@@ -1,19 +1,28 @@
-"""``neurostim devices``: the serial ports of this computer, and who answers at an address."""
+"""``neurostim devices``: serial ports and USB stimulators of this computer, and who answers at an address."""
 
 from __future__ import annotations
 
+import json
+import sys
+import threading
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from neurostim.cli import console
+from neurostim.core.errors import TransportError
 from neurostim.core.units import format_current, format_time
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from neurostim.device import Stimulator
+    from neurostim.device.discovery import BusWatch, Change, SerialPortInfo, UsbDeviceInfo
 
 app = typer.Typer()
+
+LOOK_SECONDS: Final = 0.5
 
 
 @app.command("devices")
@@ -22,28 +31,96 @@ def devices(
         list[str] | None,
         typer.Option("--device", metavar="URL", help="Ask who answers here, reading only; may be repeated."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on telling what arrives and leaves, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """List serial ports without opening any; with --device, identify the stimulators named."""
-    from neurostim.device import discover
+    """List serial ports and USB stimulators without opening any; with --device, identify those named."""
+    from neurostim.device import discover, discover_usb, watch_ports
 
+    if watch and device:
+        raise typer.BadParameter("--watch tells ports only; ask who answers without it", param_hint="--watch")
+    if watch:
+        tell_changes(watch_ports(), threading.Event(), as_json=as_json)
+        return
     ports = discover()
+    problem = None
+    usb: tuple[UsbDeviceInfo, ...] = ()
+    try:
+        usb = discover_usb()
+    except TransportError as error:
+        # Serial ports are there all the same; what is wrong with the USB is told beside them.
+        problem = str(error)
     identified = [identify(url) for url in device or []]
     if as_json:
-        console.emit_json({"ports": [asdict(port) for port in ports], "devices": identified})
+        console.emit_json(
+            {
+                "ports": [asdict(port) for port in ports],
+                "usb": [asdict(found) for found in usb],
+                "usb_problem": problem,
+                "devices": identified,
+            }
+        )
         return
     screen = console.out()
     for port in ports:
-        usb = "" if port.vendor_id is None else f" [dim]{port.vendor_id:04x}:{port.product_id or 0:04x}[/]"
-        screen.print(f"[bold]{port.path}[/]  {port.title}{usb}  {port.serial_number}")
-    if not ports and not identified:
-        screen.print("No serial port is attached. A simulated device: neurostim sim --pty ./stimulator")
-    for found in identified:
-        screen.print(f"[bold]{found['url']}[/]")
-        for name, value in found.items():
+        screen.print(_port_line(port))
+    for found in usb:
+        _print_usb(screen, found)
+    if problem is not None:
+        screen.print(f"[yellow]{problem}[/]")
+    if not ports and not usb and not identified:
+        screen.print(
+            "No serial port and no USB stimulator is attached. "
+            "A simulated device: neurostim sim --pty ./stimulator"
+        )
+    for answer in identified:
+        screen.print(f"[bold]{answer['url']}[/]")
+        for name, value in answer.items():
             if name != "url":
                 text = ", ".join(value) if isinstance(value, list) else value
                 screen.print(f"  {name.replace('_', ' '):<18} {text}")
+
+
+def tell_changes(bus: BusWatch, ended: threading.Event, *, as_json: bool) -> None:
+    """Tell what arrives and leaves, one line each, until ``ended`` is set; first what is there already."""
+    screen = console.out()
+    while True:
+        for change in bus.poll():
+            if as_json:
+                sys.stdout.write(json.dumps(_change_document(change), ensure_ascii=False) + "\n")
+            else:
+                screen.print(f"{change.passage.value:<8}{_line(change.port)}")
+            sys.stdout.flush()
+        if ended.wait(LOOK_SECONDS):
+            return
+
+
+def _change_document(change: Change) -> dict[str, Any]:
+    from neurostim.device.discovery import UsbDeviceInfo
+
+    kind = "usb" if isinstance(change.port, UsbDeviceInfo) else "port"
+    return {"change": change.passage.value, kind: asdict(change.port)}
+
+
+def _line(port: SerialPortInfo | UsbDeviceInfo) -> str:
+    from neurostim.device.discovery import UsbDeviceInfo
+
+    if isinstance(port, UsbDeviceInfo):
+        return f"[bold]{port.url}[/]  {port.product}"
+    return _port_line(port)
+
+
+def _port_line(port: SerialPortInfo) -> str:
+    usb = "" if port.vendor_id is None else f" [dim]{port.vendor_id:04x}:{port.product_id or 0:04x}[/]"
+    return f"[bold]{port.path}[/]  {port.title}{usb}  {port.serial_number}"
+
+
+def _print_usb(screen: Console, found: UsbDeviceInfo) -> None:
+    screen.print(_line(found))
+    if found.problem:
+        screen.print(f"  [yellow]{found.problem}[/] {found.remedy}")
 
 
 def identify(url: str) -> dict[str, Any]:

@@ -7,31 +7,33 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from neurostim.cli import console, exits, paths
+from neurostim.cli.doctor_check import Check
+from neurostim.cli.doctor_usb import check_usb
 
 app = typer.Typer()
 
-PACKAGES: Final = ("neurostim", "numpy", "numba", "pyserial", "pydantic", "typer", "rich", "matplotlib")
+PACKAGES: Final = (
+    "neurostim",
+    "numpy",
+    "numba",
+    "pyserial",
+    "pyusb",
+    "pydantic",
+    "typer",
+    "rich",
+    "matplotlib",
+)
 FREE_BYTES_WANTED: Final = 200 * 2**20
 # An FTDI adapter holds short answers back for 16 ms unless told otherwise (pyftdi issue 338).
 LATENCY_MS_WANTED: Final = 1
 _MARKS: Final = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[bold red]FAIL[/]"}
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at: its state (``ok``, ``warn``, ``fail``), what was seen, what to do."""
-
-    name: str
-    state: str
-    seen: str
-    remedy: str = ""
 
 
 def check_python() -> Iterator[Check]:
@@ -90,10 +92,16 @@ def check_ports() -> Iterator[Check]:
             yield Check(port.path, "fail", "no permission to read and write", remedy)
         if port.latency_timer_ms is not None:
             slow = port.latency_timer_ms > LATENCY_MS_WANTED
-            remedy = f"Set the adapter's latency timer to {LATENCY_MS_WANTED} ms." if slow else ""
+            remedy = _latency_remedy(port.path) if slow else ""
             yield Check(
                 f"{port.path} latency timer", "warn" if slow else "ok", f"{port.latency_timer_ms} ms", remedy
             )
+
+
+def _latency_remedy(path: str) -> str:
+    wanted = f"Set the adapter's latency timer to {LATENCY_MS_WANTED} ms"
+    setting = f"/sys/class/tty/{Path(path).name}/device/latency_timer"
+    return f"{wanted}, until it is plugged in again: echo {LATENCY_MS_WANTED} | sudo tee {setting}"
 
 
 def check_disk(folder: Path) -> Iterator[Check]:
@@ -121,14 +129,21 @@ def check_disk(folder: Path) -> Iterator[Check]:
 @app.command("doctor")
 def doctor(
     journal: Annotated[Path | None, typer.Option(help="Folder of journals to look at.")] = None,
+    udev: Annotated[bool, typer.Option("--udev", help="Write the udev rule, and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
 ) -> None:
-    """Look at this machine: ports, permissions, latency timer, versions, disk."""
+    """Look at this machine: ports, USB, permissions, latency timer, versions, disk."""
+    if udev:
+        from neurostim.device.discovery import rule_text
+
+        sys.stdout.write(rule_text())
+        return
     checks = [
         *check_python(),
         *check_simulator(),
         *check_kernels(),
         *check_ports(),
+        *check_usb(),
         *check_disk(journal or paths.default_journal()),
     ]
     failed = any(check.state == "fail" for check in checks)

@@ -24,7 +24,7 @@ _STYLES = {"ok": "green", "open": "bold red", "short": "bold red", "clipped": "y
 @app.command("impedance")
 def impedance(
     device: Annotated[
-        str, typer.Option("--device", metavar="URL", help="Port, pty, socket:// or sim:// URL.")
+        str, typer.Option("--device", metavar="URL", help="Port, pty, usb://, socket:// or sim:// URL.")
     ],
     lead: Annotated[list[str], typer.Option("--lead", help="Lead of the library; repeat in port order.")],
     journal: Annotated[

@@ -58,7 +58,7 @@ _SEVERITY_STYLES: Final = {"refuse": "bold red", "warn": "yellow", "note": "cyan
 def run(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A program file, or the name of a preset.")],
     device: Annotated[
-        str, typer.Option("--device", metavar="URL", help="Port, pty, socket:// or sim:// URL.")
+        str, typer.Option("--device", metavar="URL", help="Port, pty, usb://, socket:// or sim:// URL.")
     ],
     duration: Annotated[
         str, typer.Option("--for", metavar="TIME", help='Stop softly after this time, such as "10 s".')

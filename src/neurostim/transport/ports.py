@@ -1,4 +1,4 @@
-"""The serial ports of this computer, as plain data. Ptys are never listed: their path is typed in."""
+"""The serial ports and USB stimulators of this computer, as plain data. Ptys are typed in, never listed."""
 
 from __future__ import annotations
 
@@ -25,6 +25,26 @@ class SerialPortInfo:
     latency_timer_ms: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class UsbDeviceInfo:
+    """One stimulator on the USB.
+
+    ``url`` opens it. ``problem`` says why it cannot be opened, with ``remedy``; both are empty where
+    nothing stands against it. Texts that may not be read are empty.
+    """
+
+    url: str
+    vendor_id: int
+    product_id: int
+    manufacturer: str
+    product: str
+    serial_number: str
+    bus: int
+    address: int
+    problem: str = ""
+    remedy: str = ""
+
+
 def serial_ports() -> tuple[SerialPortInfo, ...]:
     """List the serial ports, ordered by path."""
     found = (
@@ -40,6 +60,19 @@ def serial_ports() -> tuple[SerialPortInfo, ...]:
         for port in list_ports.comports()
     )
     return tuple(sorted(found, key=lambda info: info.path))
+
+
+def usb_devices() -> tuple[UsbDeviceInfo, ...]:
+    """List the stimulators on the USB, ordered by place, as `neurostim.transport.usb_find.stimulators`.
+
+    Raises
+    ------
+    TransportError
+        Code ``usb-library``.
+    """
+    from neurostim.transport.usb_find import stimulators
+
+    return stimulators()
 
 
 def latency_timer_ms(path: str, root: Path = Path("/sys/class/tty")) -> int | None:

@@ -8,11 +8,7 @@ from typing import Final
 
 from neurostim.core.errors import TransportError
 from neurostim.transport.descriptor import REPLUG
-
-RULE_PATH: Final = "/etc/udev/rules.d/60-neurostim.rules"
-INSTALL_RULE: Final = (
-    f"neurostim doctor --udev | sudo tee {RULE_PATH} && sudo udevadm control --reload && sudo udevadm trigger"
-)
+from neurostim.transport.udev import INSTALL_RULE
 
 GONE: Final = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT})
 DENIED: Final = frozenset({errno.EACCES, errno.EPERM})

@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import usb.core
 import usb.util
 
 from neurostim.core.errors import TransportError
+from neurostim.transport.ports import UsbDeviceInfo
 from neurostim.transport.usb_errors import missing, not_opened
 
 IDS: Final = ((0x1209, 0x0001),)
@@ -44,26 +46,6 @@ class Texts:
 NO_TEXTS: Final = Texts("", "", "")
 
 
-@dataclass(frozen=True, slots=True)
-class UsbDeviceInfo:
-    """One stimulator on the USB.
-
-    ``url`` opens it. ``problem`` says why it cannot be opened, with ``remedy``; both are empty where
-    nothing stands against it. Texts that may not be read are empty.
-    """
-
-    url: str
-    vendor_id: int
-    product_id: int
-    manufacturer: str
-    product: str
-    serial_number: str
-    bus: int
-    address: int
-    problem: str = ""
-    remedy: str = ""
-
-
 def libusb() -> Any:
     """The bus of this computer, through the libusb that is installed with this package.
 
@@ -84,7 +66,7 @@ def libusb() -> Any:
     return backend
 
 
-def usb_devices(backend: Any = None) -> tuple[UsbDeviceInfo, ...]:
+def stimulators(backend: Any = None) -> tuple[UsbDeviceInfo, ...]:
     """List the stimulators on the USB, ordered by place; nothing is opened where the system tells the texts.
 
     Raises
@@ -96,14 +78,15 @@ def usb_devices(backend: Any = None) -> tuple[UsbDeviceInfo, ...]:
     for device in _with_ids(backend or libusb(), IDS):
         texts, problem = read_texts(device)
         usb.util.dispose_resources(device)
-        if texts is not None and not texts.of_stimulator:
+        gone_meanwhile = problem is not None and problem.code == "usb-missing"
+        if gone_meanwhile or (texts is not None and not texts.of_stimulator):
             continue
         texts = texts or NO_TEXTS
         problem = problem or denied(device)
         url = f"usb://{device.idVendor:04x}:{device.idProduct:04x}"
         found.append(
             UsbDeviceInfo(
-                url=f"{url}:{texts.serial_number}" if texts.serial_number else url,
+                url=f"{url}:{quote(texts.serial_number, safe='')}" if texts.serial_number else url,
                 vendor_id=device.idVendor,
                 product_id=device.idProduct,
                 manufacturer=texts.manufacturer,
@@ -129,23 +112,24 @@ def find(vendor_id: int, product_id: int, serial_number: str = "", backend: Any 
         ``usb-library``.
     """
     name = f"usb {vendor_id:04x}:{product_id:04x}"
-    stimulators, strangers, shut = [], [], None
+    known, strangers, shut = [], [], None
     for device in _with_ids(backend or libusb(), ((vendor_id, product_id),)):
         texts, problem = read_texts(device)
         usb.util.dispose_resources(device)
         if texts is None:
             shut = problem
         elif texts.of_stimulator:
-            stimulators.append((texts.serial_number, device))
+            known.append((texts.serial_number, device))
         else:
             strangers.append(f"{texts.manufacturer} {texts.product}".strip() or "nothing")
-    wanted = [device for serial, device in stimulators if serial_number in ("", serial)]
-    if len(wanted) == 1:
+    wanted = [device for serial, device in known if serial_number in ("", serial)]
+    # One that may not be read could be another stimulator, unless the one wanted is named.
+    if len(wanted) == 1 and (serial_number or shut is None):
         return wanted[0]
-    if len(wanted) > 1:
-        raise _ambiguous(name, [serial for serial, _ in stimulators])
-    if stimulators:
-        there = ", ".join(sorted(serial for serial, _ in stimulators))
+    if wanted:
+        raise _ambiguous(name, [serial for serial, _ in known], others=shut is not None)
+    if known:
+        there = ", ".join(sorted(serial for serial, _ in known))
         raise TransportError(
             f"there is no stimulator {name} with the serial number {serial_number}",
             allowed=f"one that is plugged in: {there}",
@@ -220,10 +204,13 @@ def _texts_of_system(device: Any, sysfs: Path) -> Texts | None:
     return Texts(text("manufacturer"), text("product"), text("serial"))
 
 
-def _ambiguous(name: str, serials: list[str]) -> TransportError:
+def _ambiguous(name: str, serials: list[str], *, others: bool) -> TransportError:
+    unread = " and what may not be read" if others else ""
     return TransportError(
-        f"{len(serials)} stimulators are plugged in as {name}",
-        allowed=", ".join(f"usb://{name.removeprefix('usb ')}:{serial}" for serial in sorted(serials)),
+        f"more than one stimulator is plugged in as {name}: {', '.join(sorted(serials))}{unread}",
+        allowed=", ".join(
+            f"usb://{name.removeprefix('usb ')}:{quote(serial, safe='')}" for serial in sorted(serials)
+        ),
         remedy="Name the one you mean by its serial number; none is guessed.",
         code="usb-ambiguous",
     )
