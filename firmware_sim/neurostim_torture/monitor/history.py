@@ -64,6 +64,20 @@ class History:
         """Frames of these kinds that somebody else put on the line."""
         return [one for one in self.sent if one.origin != "host" and one.kind in kinds]
 
+    def supervised(self) -> list[Dose]:
+        """Doses that a host began, with current."""
+        return [one for one in self.doses if one.flow.by != "patient" and len(one.driven)]
+
+    def by_patient(self, at_ns: int) -> bool:
+        """Whether the last deliberate act before a moment was one of the patient's own control."""
+        acts = [one.what for one in self.intents if one.at_ns <= at_ns]
+        return bool(acts) and acts[-1].startswith("patient")
+
+    def stands_still(self, at_ns: int) -> bool:
+        """Whether the processor hangs or is without supply at a moment: until the next boot."""
+        before = [one.what for one in self.powers if one.at_ns <= at_ns]
+        return bool(before) and before[-1] in ("hang", "power_cut", "brown_out", "reset")
+
     def living_ns(self) -> Instants:
         """When the host sent a heartbeat as a living host."""
         return np.array(

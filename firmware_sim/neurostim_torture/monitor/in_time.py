@@ -1,4 +1,4 @@
-"""When output must be silent: after the host, a stop, the supply, the processor or the lead is gone."""
+"""When output must be silent: after the host, a stop, the supply, the processor or the release is gone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,35 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from neurostim_torture.monitor.dose import Bools, Dose, Ints
+from neurostim_torture.monitor.excuses import CUTS
 from neurostim_torture.monitor.history import History, last_before
-from neurostim_torture.monitor.records import Violation
+from neurostim_torture.monitor.records import DeviceFrame, Violation
 from neurostim_torture.monitor.rule import rule
+
+
+def _first_row(dose: Dose, name: str, wrong: Bools, text: str) -> Iterator[Violation]:
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        yield Violation(name, int(dose.end_ns[at]), text, dose.number)
+
+
+def _first_pulse(dose: Dose, name: str, wrong: Bools, text: str) -> Iterator[Violation]:
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        yield Violation(name, int(dose.pulse_start_ns[at]), text, dose.number)
+
+
+def _without_sign(name: str, signs: Ints, bound: int, what: str, dose: Dose) -> Iterator[Violation]:
+    """Judge that every row ends within a bound after a sign of life."""
+    ends = dose.end_ns
+    last, known = last_before(signs, ends)
+    late = ~known | (ends - last > bound)
+    if late.any():
+        first = int(np.flatnonzero(late)[0])
+        age = f"{int(ends[first] - last[first])} ns after the last" if known[first] else "without any"
+        text = f"a phase ends {age} {what}, allowed {bound} ns"
+        yield Violation(name, int(ends[first]), text, dose.number)
 
 
 @rule(
@@ -17,20 +43,144 @@ from neurostim_torture.monitor.rule import rule
 )
 def silent_without_host(history: History) -> Iterator[Violation]:
     """Judge each dose that a host began."""
-    bound = history.setting.bounds.silence_ns
     living = history.living_ns()
-    for dose in history.doses:
-        if dose.flow.by == "patient" or not len(dose.driven):
+    for dose in history.supervised():
+        bound = history.setting.bounds.silence_ns
+        yield from _without_sign("silent-without-host", living, bound, "heartbeat of a living host", dose)
+
+
+@rule(
+    "no supervised pulse ends later than 1.5 s after the program or its journal last showed that it lives",
+    "safety facts: the heartbeat is fed by a supervisor that saw both tokens within 1 s",
+)
+def silent_without_program(history: History) -> Iterator[Violation]:
+    """Judge each dose that a host began by the signs of the program and of its journal."""
+    bound = history.setting.bounds.supervisor_ns
+    for what in ("ui", "journal"):
+        signs = np.array([one.at_ns for one in history.lives if one.what == what], dtype=np.int64)
+        for dose in history.supervised():
+            yield from _without_sign("silent-without-program", signs, bound, f"sign of the {what}", dose)
+
+
+@rule("no supervised pulse ends later than 500 ms after a person asked for a stop", "issue 3, section 1")
+def silent_after_asking(history: History) -> Iterator[Violation]:
+    """Judge the dose under way when the person asked."""
+    bound = history.setting.bounds.stop_intent_ns
+    for intent in history.intents_of("stop", "emergency"):
+        for dose in history.supervised():
+            if dose.began_ns <= intent.at_ns:
+                wrong = dose.end_ns > intent.at_ns + bound
+                text = f"a phase ends more than {bound} ns after a person asked for a stop"
+                yield from _first_row(dose, "silent-after-asking", wrong, text)
+
+
+@rule(
+    "after a stop frame has reached the device no pulse starts: the one under way is completed",
+    "program format, rule 10; specification, section 10",
+)
+def silent_after_stop(history: History) -> Iterator[Violation]:
+    """Judge the dose under way when the frame arrived; a processor that stands still is judged elsewhere."""
+    for taken in history.taken:
+        if taken.kind != "STOP" or history.stands_still(taken.at_ns):
             continue
-        ends = dose.driven.end_ns
-        last, known = last_before(living, ends)
-        late = ~known | (ends - last > bound)
-        if late.any():
-            first = int(np.flatnonzero(late)[0])
-            age = f"{int(ends[first] - last[first])} ns after" if known[first] else "without any"
+        for dose in history.doses:
+            if dose.began_ns <= taken.at_ns:
+                late = history.setting.bounds.stop_taken_ns + dose.tick_ns
+                wrong = dose.pulse_start_ns > taken.at_ns + late
+                yield from _first_pulse(dose, "silent-after-stop", wrong, "a pulse starts after a stop")
+
+
+@rule(
+    "after an emergency stop has reached the device the sources are off within 20 us",
+    "program format, rule 10; issue 3: emergency stop <= 10 ms in all",
+)
+def silent_after_emergency(history: History) -> Iterator[Violation]:
+    """Judge the dose under way when the frame arrived."""
+    bound = history.setting.bounds.emergency_ns
+    for taken in history.taken:
+        if taken.kind != "EMERGENCY_STOP" or history.stands_still(taken.at_ns):
+            continue
+        for dose in history.doses:
+            if dose.began_ns <= taken.at_ns:
+                wrong = dose.end_ns > taken.at_ns + bound
+                text = f"a source drives more than {bound} ns after an emergency stop"
+                yield from _first_row(dose, "silent-after-emergency", wrong, text)
+
+
+@rule(
+    "2 s after the device confirmed a soft stop no unit starts, and the ramp only falls",
+    "program format, rule 10; specification, section 10",
+)
+def silent_after_soft_stop(history: History) -> Iterator[Violation]:
+    """Judge the dose under way when the device answered."""
+    bound = history.setting.bounds.soft_stop_ns
+    seen: set[tuple[int, int]] = set()
+    for reply in history.replies("SOFT_STOP"):
+        if (reply.session, reply.command_id) in seen:
+            continue
+        seen.add((reply.session, reply.command_id))
+        for dose in history.doses:
+            if not dose.began_ns <= reply.at_ns <= dose.last_ns:
+                continue
+            pulses = dose.pulses
+            begins = (pulses.pulse == 0) & (dose.pulse_start_ns > reply.at_ns + bound)
+            text = "a unit starts 2 s after a soft stop"
+            yield from _first_pulse(dose, "silent-after-soft-stop", begins, text)
+            yield from _falls(dose, reply)
+
+
+def _falls(dose: Dose, reply: DeviceFrame) -> Iterator[Violation]:
+    """After a soft stop no area gives more than it gave before, from unit to unit."""
+    rows = dose.driven
+    for index in range(len(dose.program.areas) if dose.program else 0):
+        mine = np.flatnonzero((rows.area == index) & (rows.kind == 0) & (dose.start_ns > reply.at_ns))
+        if not mine.size:
+            continue
+        order = mine[np.lexsort((rows.start[mine], rows.contact[mine]))]
+        contact, size = rows.contact[order], np.abs(rows.amplitude[order])
+        # What is left over of a rounding goes to another anode now and then: cathodes tell.
+        cathode = dose.share[order] < 0
+        rises = (contact[1:] == contact[:-1]) & cathode[1:] & (size[1:] > size[:-1])
+        if rises.any():
+            at = int(order[1:][np.flatnonzero(rises)[0]])
             yield Violation(
-                "silent-without-host",
-                int(ends[first]),
-                f"a phase ends {age} the last living heartbeat, allowed {bound} ns",
+                "silent-after-soft-stop",
+                int(dose.start_ns[at]),
+                f"area {index}, contact {int(rows.contact[at])}: {int(rows.amplitude[at])} nA, more than before",
                 dose.number,
             )
+
+
+@rule("nothing is driven after the supply was cut, the battery changed, or a reset", "safety facts; issue 3")
+def silent_without_supply(history: History) -> Iterator[Violation]:
+    """Judge the dose under way when the supply went."""
+    for power in history.powers_of(*CUTS):
+        for dose in history.doses:
+            if dose.began_ns <= power.at_ns:
+                wrong = dose.end_ns > power.at_ns + dose.tick_ns
+                text = f"a source drives after: {power.what.replace('_', ' ')}"
+                yield from _first_row(dose, "silent-without-supply", wrong, text)
+
+
+@rule("nothing is driven 500 ms after the processor stood still", "specification, section 8: WATCHDOG")
+def silent_without_processor(history: History) -> Iterator[Violation]:
+    """Judge the dose under way when the processor stopped serving."""
+    for power in history.powers_of("hang"):
+        bound = history.setting.bounds.watchdog_ns + history.setting.bounds.watchdog_ns // 1000
+        for dose in history.doses:
+            if dose.began_ns <= power.at_ns:
+                wrong = dose.end_ns > power.at_ns + bound
+                text = f"a source drives more than {bound} ns after the processor stood still"
+                yield from _first_row(dose, "silent-without-processor", wrong, text)
+
+
+RULES = (
+    silent_without_host,
+    silent_without_program,
+    silent_after_asking,
+    silent_after_stop,
+    silent_after_emergency,
+    silent_after_soft_stop,
+    silent_without_supply,
+    silent_without_processor,
+)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from neurostim_torture.monitor import in_time
+from neurostim_torture.monitor import books, in_time, phases, pulses, starts, states, train
 from neurostim_torture.monitor.history import History
 from neurostim_torture.monitor.records import Record, Setting, Violation
 from neurostim_torture.monitor.rule import Rule
 
-RULES: Final[tuple[Rule, ...]] = (in_time.silent_without_host,)
+RULES: Final[tuple[Rule, ...]] = (
+    *phases.RULES,
+    *pulses.RULES,
+    *train.RULES,
+    *in_time.RULES,
+    *starts.RULES,
+    *states.RULES,
+    *books.RULES,
+)
 
 
 class Monitor:

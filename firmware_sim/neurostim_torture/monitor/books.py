@@ -1,0 +1,107 @@
+"""What was counted is what flowed: the device's counters and the host's journal against the electrode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from neurostim_torture.monitor.dose import Dose
+from neurostim_torture.monitor.history import History
+from neurostim_torture.monitor.records import RECHARGE, STIM, Books, Counter, Violation
+from neurostim_torture.monitor.rule import rule
+
+NONE = Counter(0, 0, 0, 0)
+
+
+def integrated(doses: list[Dose]) -> dict[int, Counter]:
+    """What flowed at each contact in some doses [aC], exactly."""
+    found: dict[int, Counter] = {}
+    for dose in doses:
+        driven, passive = dose.driven, dose.passive
+        if not len(driven) and not len(passive):
+            continue
+        for contact in np.union1d(np.unique(driven.contact), np.unique(passive.contact)):
+            mine = driven.contact == contact
+            stim = mine & (driven.kind == STIM)
+            flowed = dose.flowed_ac[stim]
+            number = int(contact)
+            before = found.get(number, NONE)
+            found[number] = Counter(
+                before.pulses + len(np.unique(driven.key[stim])),
+                before.cathodic_ac - int(flowed[flowed < 0].sum()),
+                before.anodic_ac + int(flowed[flowed > 0].sum()),
+                before.recovered_ac
+                + int(dose.flowed_ac[mine & (driven.kind == RECHARGE)].sum())
+                + int(passive.charge[passive.contact == contact].sum()),
+            )
+    return found
+
+
+@rule(
+    "the device's counters are the integrated charge, exactly; after a loss of power in output never below it, "
+    "and above it by at most the stated rounding",
+    "issue 3, sections 1 and 4",
+)
+def counters_are_the_charge(history: History) -> Iterator[Violation]:
+    """Judge the counters of each contact at the end."""
+    for book in history.books:
+        flowed = integrated(history.doses)
+        for contact in sorted(set(book.counters) | set(flowed)):
+            told, start = book.counters.get(contact, NONE), book.at_start.get(contact, NONE)
+            true = flowed.get(contact, NONE)
+            text = _differs(history, told, start, true)
+            if text:
+                yield Violation("counters-are-the-charge", book.at_ns, f"contact {contact}: {text}")
+                break
+
+
+def _differs(history: History, told: Counter, start: Counter, true: Counter) -> str:
+    lost = sum(
+        any(dose.began_ns < power.at_ns for dose in history.doses)
+        for power in history.powers
+        if power.what != "boot"
+    )
+    spare = history.setting.bounds.boot_rounding_ac * lost
+    for name in ("cathodic_ac", "anodic_ac"):
+        counted = getattr(told, name) - getattr(start, name)
+        right = getattr(true, name)
+        if not right <= counted <= right + spare:
+            return f"{name} counts {counted}, {right} aC flowed, and at most {spare} aC more may be counted"
+    if not lost:
+        for name in ("pulses", "recovered_ac"):
+            counted, right = getattr(told, name) - getattr(start, name), getattr(true, name)
+            if counted != right:
+                return f"{name} counts {counted}, and it was {right}"
+    return ""
+
+
+@rule(
+    "the journal announced every dose, and holds all of them as begun but for the one in flight",
+    "issue 3, section 1: journal = electrode within the one in flight",
+)
+def journal_is_the_electrode(history: History) -> Iterator[Violation]:
+    """Judge what the host's journal says at the end by the device's count."""
+    for book in history.books:
+        if not book.has_journal:
+            continue
+        text = _journal_differs(book, sum(dose.flow.by == "patient" for dose in history.doses))
+        if text:
+            yield Violation("journal-is-the-electrode", book.at_ns, text)
+
+
+def _journal_differs(book: Books, by_patient: int) -> str:
+    doses = book.dose_count - book.dose_count_at_start - by_patient
+    if doses > book.journal_announced:
+        return f"the device counts {doses} doses, the journal announced {book.journal_announced}"
+    in_flight = doses - book.journal_started
+    if in_flight < 0:
+        return f"the journal holds {book.journal_started} doses as begun, the device counts {doses}"
+    if in_flight > 1:
+        return f"{in_flight} doses of the device are not in the journal as begun; one may be in flight"
+    if in_flight == 1 and not book.uncertain:
+        return "a dose of the device is not in the journal as begun, and the session is not held uncertain"
+    return ""
+
+
+RULES = (counters_are_the_charge, journal_is_the_electrode)
