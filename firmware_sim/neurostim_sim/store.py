@@ -175,7 +175,8 @@ class Store:
         bank, sequence = 1 - self._bank, self._sequence + 1
         start = bank * BANK_BYTES
         # The old header of this bank dies first, so that it can never lead to the new body.
-        self._medium.write(start, bytes(_HEADER.size))
+        if any(self._medium.read(start, _HEADER.size)):
+            self._medium.write(start, bytes(_HEADER.size))
         self._medium.write(start + _HEADER.size, body)
         seal = _seal(sequence, body)
         header = _HEADER.pack(_MAGIC, sequence, len(body), seal)

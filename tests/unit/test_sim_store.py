@@ -14,9 +14,10 @@ def document(number: int) -> dict[str, object]:
 def writes_of_one_save() -> int:
     medium = MemoryMedium()
     store = Store(medium)
-    store.save(document(1))
+    for number in (1, 2):
+        store.save(document(number))
     before = medium.writes
-    store.save(document(2))
+    store.save(document(3))
     return medium.writes - before
 
 
