@@ -27,7 +27,7 @@ from neurostim_sim.keyring import CODE_BYTES, Keyring
 from neurostim_sim.link import Link
 from neurostim_sim.output import Output, Token
 from neurostim_sim.profiles import Profile
-from neurostim_sim.records import Memory
+from neurostim_sim.records import Memory, Slot
 from neurostim_sim.servers.line import Dice
 from neurostim_sim.sessions import Session, SessionTable
 from neurostim_sim.store import Medium, MemoryMedium, PowerCut, Store
@@ -210,6 +210,23 @@ class DeviceCore:
         self.output.run()
         self.output.lose_power()
         self._boot()
+
+    def factory_reset(self) -> None:
+        """What only a person at the device can do: end output, erase what is of hosts and patients, restart.
+
+        The counters of boots, sessions, doses and charge stay, the event log, and the label.
+        """
+        self.output.run()
+        if self.output_on:
+            self.output.stop(emergency=True)
+        memory = self.memory
+        memory.slots = [Slot() for _ in memory.slots]
+        memory.extra.clear()
+        memory.lost = False
+        self.keyring.forget()
+        memory.note(self.now_us, EventCode.FACTORY_RESET)
+        memory.save()
+        self.restart()
 
     def hang(self) -> None:
         """The processor stops; the output hardware goes on until its own watchdog acts."""

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--tcp", metavar="HOST:PORT", help="serve TCP, such as 127.0.0.1:0 for a free port")
     where.add_argument("--usbip", metavar="HOST:PORT", help="serve a USB device over USB/IP (127.0.0.1:3240)")
     made.add_argument("--profile", default="scs", help="scs, drg, pns, tens or bench (default: scs)")
-    made.add_argument("--seed", type=int, default=0, help="decides tokens and what faults do")
+    made.add_argument("--seed", type=int, default=0, help="decides what faults do, and the resistances")
     made.add_argument("--lead", action="append", default=[], metavar="NAME", help="lead that is plugged in")
     made.add_argument("--impedance", metavar="CONTACT=OHM,...", help="resistances of single contacts")
     made.add_argument("--ppm", type=int, default=0, help="error of the device's clock")
@@ -39,8 +39,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--time-base", choices=("device", "free"), default="device", help="times of the records"
     )
-    made.add_argument("--store", metavar="FILE", type=Path, help="file in which counters and slots survive")
+    made.add_argument(
+        "--store", metavar="FILE", type=Path, help="file in which counters, slots and keys survive"
+    )
     made.add_argument("--serial", default="SIM-0001", metavar="TEXT", help="serial number")
+    made.add_argument("--label-code", metavar="CODE", help="code on the label, for pairing; else a new one")
+    made.add_argument(
+        "--factory-reset", action="store_true", help="erase keys, slots, assignment and use at home first"
+    )
     made.add_argument(
         "--deliver", metavar="SLOT", type=int, help="no link: deliver a slot of --store and tell the dose"
     )
@@ -98,6 +104,8 @@ def _serve(options: argparse.Namespace) -> int:
     from neurostim.core.errors import ConfigError
     from neurostim_sim.servers import bench as benches
     from neurostim_sim.servers.clock import SystemClock
+    from neurostim_sim.servers.entropy import system_entropy
+    from neurostim_sim.servers.label import label
     from neurostim_sim.servers.ports import PtyPort, TcpPort
     from neurostim_sim.settings import Settings, parse_impedances
     from neurostim_sim.warm import warm_up
@@ -113,6 +121,9 @@ def _serve(options: argparse.Namespace) -> int:
         time_base=options.time_base,
         store=options.store,
         serial_number=options.serial,
+        label_code=options.label_code,
+        factory_reset=options.factory_reset,
+        entropy=system_entropy,
     )
     if options.deliver is not None:
         return _deliver_alone(options, settings)
@@ -143,9 +154,17 @@ def _serve(options: argparse.Namespace) -> int:
     with benches.ending_on_signals(bench):
         bench.plug()
         if options.json:
-            benches.json_line({"url": bench.url, "profile": options.profile, "serial_number": options.serial})
+            benches.json_line(
+                {
+                    "url": bench.url,
+                    "profile": options.profile,
+                    "serial_number": options.serial,
+                    "label_code": bench.label_code,
+                }
+            )
         else:
             print(bench.url, flush=True)
+            print(label(options.serial, bench.label_code, sys.stdout.encoding), flush=True)
         if options.control:
             benches.take_orders(bench, sys.stdin)
         bench.run()

@@ -12,6 +12,7 @@ from neurostim.core.errors import ConfigError
 from neurostim.electrode.lead import Lead
 from neurostim.electrode.library import lead
 from neurostim_sim.core import DeviceCore
+from neurostim_sim.entropy import Entropy
 from neurostim_sim.faults import parse_fault
 from neurostim_sim.profiles import profile
 from neurostim_sim.servers.attached import AttachedDevice
@@ -20,15 +21,17 @@ from neurostim_sim.store import FileMedium, MemoryMedium
 from neurostim_sim.trace import TraceFiles
 
 OPTIONS: Final = {
-    "seed": "whole number that decides tokens, what faults do, and where the contacts lie in the tissue",
+    "seed": "whole number that decides what faults do, and where the contacts lie in the tissue",
     "lead": "lead of the library that is plugged in; may be given more than once",
     "impedance": "CONTACT=OHM, comma-separated: resistances of single contacts",
     "ppm": "error of the device's clock, in parts in a million",
     "fault": "NAME[:CONTACT][@TIME]; may be given more than once",
     "trace": "folder, or FILE.csv or FILE.npz, for the record of each dose",
     "time_base": "device, or free for the times of an outside observer",
-    "store": "file in which counters and slots survive",
+    "store": "file in which counters, slots and keys survive",
     "serial": "serial number",
+    "label_code": "code on the label, for pairing; the one in the store, or a new one, where it is left out",
+    "factory_reset": "yes erases keys, slots, assignment and use at home before the start",
 }
 MOST_PPM: Final = 10_000
 SPREAD_PERMILLE: Final = 150
@@ -36,7 +39,7 @@ SPREAD_PERMILLE: Final = 150
 
 @dataclass(frozen=True)
 class Settings:
-    """One simulated device; see `OPTIONS`."""
+    """One simulated device; see `OPTIONS`. Without ``entropy`` all its chance comes from the seed."""
 
     profile: str
     seed: int = 0
@@ -48,6 +51,9 @@ class Settings:
     time_base: str = "device"
     store: Path | None = None
     serial_number: str = "SIM-0001"
+    label_code: str | None = None
+    factory_reset: bool = False
+    entropy: Entropy | None = None
 
     def core(self) -> DeviceCore:
         """Switch the device on.
@@ -61,7 +67,7 @@ class Settings:
             raise ConfigError(f"found {self.ppm} ppm", allowed=f"-{MOST_PPM} to {MOST_PPM}", code="ppm")
         leads = [lead(name) for name in self.leads]
         traces = TraceFiles(self.trace, self.serial_number, self.time_base) if self.trace else None
-        return DeviceCore(
+        core = DeviceCore(
             profile(self.profile, self.serial_number),
             seed=self.seed,
             medium=FileMedium(self.store) if self.store else MemoryMedium(),
@@ -69,7 +75,12 @@ class Settings:
             series_ohm={**spread(leads or default_leads(self.profile), self.seed), **self.impedances},
             ppm=self.ppm,
             traces=traces,
+            entropy=self.entropy,
+            label_code=self.label_code,
         )
+        if self.factory_reset:
+            core.factory_reset()
+        return core
 
     def switch_on(self) -> AttachedDevice:
         """The device behind a cable, with its faults scheduled."""
@@ -146,7 +157,15 @@ def from_url(url: str) -> Settings:
         time_base=one("time_base", "device"),
         store=Path(one("store", "")) if "store" in values else None,
         serial_number=one("serial", "SIM-0001"),
+        label_code=values["label_code"][-1] if "label_code" in values else None,
+        factory_reset=_yes(one("factory_reset", "no"), "factory_reset"),
     )
+
+
+def _yes(text: str, name: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ConfigError(f"found {text!r} for {name}", allowed="yes or no", code="address")
+    return text == "yes"
 
 
 def _whole(text: str, name: str) -> int:

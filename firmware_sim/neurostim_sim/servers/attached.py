@@ -10,6 +10,10 @@ from neurostim_sim.servers.line import LINE_FAULTS, Line
 class Core(Protocol):
     """What a server needs of a device core; times in virtual ns since the supply was switched on."""
 
+    @property
+    def label_code(self) -> str:
+        """Code on the device's label."""
+
     def receive(self, data: bytes) -> None:
         """Take bytes off the line at the present moment."""
 

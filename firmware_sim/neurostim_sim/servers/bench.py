@@ -129,6 +129,11 @@ class Bench:
         """What a host opens."""
         return self._port.url
 
+    @property
+    def label_code(self) -> str:
+        """Code on the device's label, for pairing."""
+        return self._device.core.label_code
+
     def order(self, text: str) -> None:
         """Give an order, from any thread."""
         self._orders.append(text)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from neurostim_sim.servers.attached import AttachedDevice
 from neurostim_sim.servers.clock import Clock, SystemClock
+from neurostim_sim.servers.entropy import system_entropy
 from neurostim_sim.settings import from_url
 from neurostim_sim.warm import warm_up
 
@@ -103,6 +105,6 @@ def open_url(url: str) -> InProcessLink:
     ConfigError
         For an unknown profile, lead, fault or option.
     """
-    device = from_url(url).switch_on()
+    device = replace(from_url(url), entropy=system_entropy).switch_on()
     warm_up()
     return InProcessLink(device, SystemClock(), url)
