@@ -11,7 +11,7 @@ SIZE, COUNT, AT = 20, 7, 100
 
 
 def record(number: int) -> bytes:
-    return number.to_bytes(4, "little") * 5
+    return bytes([number]) * SIZE
 
 
 def filled(count: int) -> tuple[MemoryMedium, Region]:
