@@ -10,8 +10,7 @@ from neurostim_sim.clock import US, DeviceClock
 from neurostim_sim.hardware import Hardware
 from neurostim_sim.link import Link
 from neurostim_sim.output import ON, Output
-from neurostim_sim.records import Memory
-from neurostim_sim.unseen import SAVE_NS
+from neurostim_sim.records import SAVE_NS, Memory
 
 TELEMETRY_NS: Final = m.TELEMETRY_INTERVAL_US * US
 WATCHDOG_NS: Final = (m.HEARTBEAT_TIMEOUT_US + m.DEAD_MAN_RAMP_US) * US
@@ -57,6 +56,10 @@ class Supervision:
         """Moments of the device's clock [ns] at which something has to be watched or told."""
         times: list[int] = []
         output = self._output
+        if output.unattended:
+            if output.state in ON and self._link.sessions.open:
+                times.append(max(self._telemetry_ns, output.dose_ns) + TELEMETRY_NS)
+            return times
         if output.state in WATCHED and output.ramp_end_ns is None:
             deadline = self.dead_man_ns
             if deadline is not None:
@@ -72,7 +75,7 @@ class Supervision:
         if output.ramp_end_ns is not None:
             output.end_dead_man_ramp()
             return
-        if output.state not in WATCHED or self.supervised:
+        if output.unattended or output.state not in WATCHED or self.supervised:
             return
         if output.state is not DeviceState.ARMED:
             deadline, now_ns = self.dead_man_ns, self._clock.now_ns
@@ -89,7 +92,7 @@ class Supervision:
         output.step_measurement()
         if output.state not in ON:
             return
-        if now_ns >= max(self._save_ns, output.dose_ns) + SAVE_NS:
+        if not output.unattended and now_ns >= max(self._save_ns, output.dose_ns) + SAVE_NS:
             self._save_ns = now_ns
             if not self._check():
                 return

@@ -15,13 +15,12 @@ from neurostim.wire.image import decode_image
 from neurostim.wire.messages import EventCode, RangeOfArea
 from neurostim_sim.impedance import CURRENT_NA, PULSES, WIDTH_NS
 from neurostim_sim.profiles import Profile
-from neurostim_sim.records import AC_PER_NC, DoseRecord, Memory
+from neurostim_sim.records import AC_PER_NC, SAVED_EVERY_NS, DoseRecord, Memory
 
-SAVE_NS: Final = 1_000_000_000
+SAVE_NS: Final = SAVED_EVERY_NS
 """Output never runs longer than this without a save while the processor serves it [ns]."""
 UNSERVED_NS: Final = 510_000_000
 """Longest time the output runs on when the processor hangs or is late, until its own watchdog acts [ns]."""
-UNSEEN_NS: Final = SAVE_NS + UNSERVED_NS
 TOLERANCE_PERMILLE: Final = 50
 """What a source may give too much before the device stops it, see `monitor` [0.1 %]."""
 
@@ -29,7 +28,7 @@ Added = dict[int, tuple[int, int, int]]
 """Pulses, cathodic and anodic charge [aC] by contact."""
 
 
-def account(memory: Memory, profile: Profile, contacts: Iterable[int]) -> None:
+def account(memory: Memory, profile: Profile, contacts: Iterable[int]) -> dict[int, list[int]]:
     """Settle every dose that a power loss cut short: add and log the bound of what may have flowed unseen.
 
     Parameters
@@ -39,8 +38,14 @@ def account(memory: Memory, profile: Profile, contacts: Iterable[int]) -> None:
     profile : Profile
     contacts : iterable of int
         All contacts of the device.
+
+    Returns
+    -------
+    dict of int to list of int
+        What was added to the counters of each contact.
     """
     everything = sorted(contacts)
+    total: dict[int, list[int]] = {}
     for dose in memory.doses:
         if dose.settled:
             continue
@@ -49,23 +54,30 @@ def account(memory: Memory, profile: Profile, contacts: Iterable[int]) -> None:
             # Every pulse is recharged or recovered, so what is added is taken as balanced.
             added = (pulses, cathodic, anodic, cathodic - anodic)
             memory.contacts[contact] = [a + b for a, b in zip(values, added, strict=True)]
+            total[contact] = [a + b for a, b in zip(total.get(contact, (0, 0, 0, 0)), added, strict=True)]
+            before = total.get(contact, [0, 0, 0, 0])
+            total[contact] = [a + b for a, b in zip(before, added, strict=True)]
             most_nc = -(-max(cathodic, anodic) // AC_PER_NC)
             memory.note(0, EventCode.CHARGE_BOUND, dose.number, contact, most_nc)
         dose.settled = True
+    return total
 
 
 def bound(dose: DoseRecord, memory: Memory, profile: Profile, contacts: Sequence[int]) -> Added:
     """The most that can have flowed at each contact since the dose was last saved."""
     if not dose.is_stimulation:
         return _of_measurement(dose, contacts)
+    time_ns = dose.save_ns + UNSERVED_NS
     slot = memory.slots[dose.slot] if dose.slot < len(memory.slots) else None
     if slot is None or not slot.committed or slot.digest.hex() != dose.image:
         # Which program ran is not known any more: no contact carried more than the device can drive.
         able = profile.capabilities
-        charge = _with_tolerance(able.max_contact_na * UNSEEN_NS)
-        pulses = able.max_rate_mhz * UNSEEN_NS // 10**12 + 1
+        unseen_ns = dose.saved_every_ns + UNSERVED_NS
+        charge = _with_tolerance(able.max_contact_na * unseen_ns)
+        pulses = able.max_rate_mhz * unseen_ns // 10**12 + 1
         return dict.fromkeys(contacts, (pulses, charge, charge))
-    return of_program(decode_image(slot.data), slot.ranges, UNSEEN_NS if dose.running else 0)
+    unseen_ns = dose.saved_every_ns + UNSERVED_NS if dose.running else 0
+    return of_program(decode_image(slot.data), slot.ranges, unseen_ns)
 
 
 def of_program(image: ProgramImage, ranges: Sequence[RangeOfArea], time_ns: int) -> Added:
