@@ -6,7 +6,7 @@ Balanced pulses of 0.5 mA x 50 us against all other contacts tied, once more at 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from neurostim.core.image import RETURN_INDEX
 from neurostim.wire.messages import ContactReading, ContactStatus
@@ -21,12 +21,23 @@ SPACING_NS: Final = 5_000_000
 OPEN_BELOW_NA: Final = 1_000
 
 
+class Given(NamedTuple):
+    """One balanced pulse as it flowed: its beginning [ns from the start], each contact's first phase [nA].
+
+    The second phase follows at once, as wide, with the signs reversed.
+    """
+
+    at_ns: int
+    currents_na: dict[int, int]
+
+
 @dataclass
 class Measurement:
     """A measurement under way, in device time [ns] from its start."""
 
     contacts: list[int]
     readings: list[ContactReading] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
 
     @property
     def next_ns(self) -> int:
@@ -43,12 +54,12 @@ class Measurement:
         contact = self.contacts[len(self.readings)]
         current, given = CURRENT_NA, PULSES // 2
         reading, clipped = _read(contact, current, tissue, profile)
-        _count(contact, min(current, clipped), given, tissue, counters)
+        self._give(contact, min(current, clipped), range(given), tissue, counters)
         if clipped < current:
             current = RETRY_NA
             reading, clipped = _read(contact, current, tissue, profile)
         flowing = min(current, clipped)
-        _count(contact, flowing, PULSES - given, tissue, counters)
+        self._give(contact, flowing, range(given, PULSES), tissue, counters)
         series, late = reading
         if flowing < OPEN_BELOW_NA:
             status = ContactStatus.OPEN
@@ -67,9 +78,25 @@ class Measurement:
         contact = self.contacts[len(self.readings)]
         allowed = _read(contact, CURRENT_NA, tissue, profile)[1]
         first = min(given, PULSES // 2)
-        _count(contact, min(CURRENT_NA, allowed), first, tissue, counters)
+        self._give(contact, min(CURRENT_NA, allowed), range(first), tissue, counters)
         again = min(CURRENT_NA if allowed >= CURRENT_NA else RETRY_NA, allowed)
-        _count(contact, again, given - first, tissue, counters)
+        self._give(contact, again, range(first, given), tissue, counters)
+
+    def _give(
+        self, contact: int, current_na: int, places: range, tissue: Tissue, counters: dict[int, list[int]]
+    ) -> None:
+        """Count balanced pulses: cathodic at the contact, its return shared by conductance in whole nA."""
+        if current_na == 0 or not places:
+            return
+        currents = _shared(contact, current_na, tissue)
+        begun = len(self.readings) * PULSES
+        self.given += [Given((begun + place) * SPACING_NS, currents) for place in places]
+        pulses, charge = len(places), WIDTH_NS * len(places)
+        for number, current in currents.items():
+            values = counters.setdefault(number, [0, 0, 0, 0])
+            values[0] += pulses
+            values[1 if current < 0 else 2] += abs(current) * charge
+            values[3] -= current * charge
 
 
 def contacts_of_mask(mask: int) -> list[int]:
@@ -90,29 +117,11 @@ def _read(contact: int, current_na: int, tissue: Tissue, profile: Profile) -> tu
     return (min(round(series), 0xFFFFFFFF), min(round(series + rise), 0xFFFFFFFF)), allowed
 
 
-def _count(
-    contact: int, current_na: int, pulses: int, tissue: Tissue, counters: dict[int, list[int]]
-) -> None:
-    """Add balanced pulses to the counters: cathodic at the contact, its return shared by conductance."""
-    charge = current_na * WIDTH_NS * pulses
-    if charge == 0:
-        return
+def _shared(contact: int, current_na: int, tissue: Tissue) -> dict[int, int]:
+    """Current of each contact in the first phase [nA]; what rounding leaves goes to the best conductor."""
     others = {n: 1.0 / one.present_ohm for n, one in tissue.contacts.items() if n != contact}
-    total, left = sum(others.values()), charge
-    last = max(others, key=lambda number: others[number])
-    for number, conductance in others.items():
-        if number == last:
-            continue
-        part = int(charge * conductance / total)
-        left -= part
-        _add(counters, number, pulses if part else 0, 0, part)
-    _add(counters, last, pulses, 0, left)
-    _add(counters, contact, pulses, charge, 0)
-
-
-def _add(counters: dict[int, list[int]], contact: int, pulses: int, cathodic: int, anodic: int) -> None:
-    values = counters.setdefault(contact, [0, 0, 0, 0])
-    values[0] += pulses
-    values[1] += cathodic
-    values[2] += anodic
-    values[3] += cathodic - anodic
+    total = sum(others.values())
+    shared = {n: int(current_na * conductance / total) for n, conductance in others.items()}
+    best = max(others, key=lambda number: others[number])
+    shared[best] += current_na - sum(shared.values())
+    return {contact: -current_na, **{n: part for n, part in shared.items() if part}}
