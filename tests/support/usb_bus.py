@@ -18,7 +18,6 @@ from neurostim.transport.usb_descriptors import parse_configuration, parse_devic
 from neurostim_sim.usb import descriptors as d
 
 OUT, IN, HINT = 0x03, 0x83, 0x84
-PACKET = 64
 
 
 def usb_error(number: int) -> usb.core.USBError:
