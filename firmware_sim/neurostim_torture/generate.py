@@ -1,0 +1,183 @@
+"""Draws schedules from seeds: uniform faults, faults keyed to what matters, and bursts that clog the line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from neurostim.core.errors import ConfigError
+from neurostim_sim.servers.line import Dice
+from neurostim_torture.faults import (
+    ANY,
+    DEVICE_FAULTS,
+    FRAME_FAULTS,
+    HOST_FAULTS,
+    LINE_FAULTS,
+    STRANGER_FAULTS,
+    WAYS,
+    Fault,
+)
+from neurostim_torture.schedule import Schedule
+
+MS: Final = 1_000_000
+KEYS: Final = (
+    "ARM",
+    "FIRE",
+    "HEARTBEAT",
+    "STOP",
+    "SOFT_STOP",
+    "EMERGENCY_STOP",
+    "LOAD_BEGIN",
+    "LOAD_CHUNK",
+    "LOAD_COMMIT",
+    "SET_AMPLITUDE",
+    "HELLO",
+    "CLEAR",
+    "COUNTERS",
+    "STATUS",
+    "IMPEDANCE_FIRE",
+    "QUERY_COMMAND",
+    "DOSE",
+)
+SPAN_MS: Final = 6_000
+FRAMES: Final = 260
+WORLD_FAULTS: Final = tuple(
+    name for name in (*LINE_FAULTS, *HOST_FAULTS, *DEVICE_FAULTS, *STRANGER_FAULTS) if name != "replay-kind"
+)
+
+_PAUSES_MS: Final = (0, 1, 3, 20, 90, 150, 240, 290, 310, 360, 450, 520, 800, 1100, 2100, 5200)
+_CONTACTS: Final = tuple(range(1, 9))
+
+
+def _value(what: str, dice: Dice) -> int:
+    """How much, how long or which, for one kind of fault."""
+    long_ns = _PAUSES_MS[dice.below(len(_PAUSES_MS))] * MS + dice.below(3 * MS)
+    match what:
+        case "flip" | "truncate" | "merge":
+            return dice.below(640)
+        case "bytes":
+            return dice.below(400_000)
+        case "delay" | "duplicate" | "reorder" | "clog" | "deaf" | "freeze" | "stuck-thread" | "asleep":
+            return long_ns
+        case "replay-kind":
+            return long_ns
+        case "cut":
+            return 0 if dice.below(4) == 0 else long_ns
+        case "kill-write" | "disk":
+            return 1 + dice.below(20)
+        case "brown-out-write":
+            return 1 + dice.below(12)
+        case "skew":
+            return dice.below(2001) - 1000
+        case "open" | "short":
+            return _CONTACTS[dice.below(len(_CONTACTS))]
+        case "replay":
+            return 1 + dice.below(30)
+        case _:
+            return dice.below(100)
+
+
+def _timed(what: str, dice: Dice) -> Fault:
+    return Fault(
+        what,
+        WAYS[dice.below(2)],
+        at_ns=0 if what == "skew" else dice.below(SPAN_MS * 1000) * 1000,
+        value=_value(what, dice),
+    )
+
+
+def _frame(what: str, dice: Dice, key: str = ANY, most: int = FRAMES) -> Fault:
+    return Fault(what, WAYS[dice.below(2)], key, 1 + dice.below(most), value=_value(what, dice))
+
+
+def uniform(dice: Dice) -> tuple[Fault, ...]:
+    """Any faults at any times."""
+    found = []
+    frames = tuple(FRAME_FAULTS)
+    for _ in range(1 + dice.below(4)):
+        if dice.below(2):
+            found.append(_frame(frames[dice.below(len(frames))], dice))
+        else:
+            found.append(_timed(WORLD_FAULTS[dice.below(len(WORLD_FAULTS))], dice))
+    return tuple(found)
+
+
+def keyed(dice: Dice) -> tuple[Fault, ...]:
+    """Faults before, at and after the frames on which everything turns."""
+    found = []
+    frames = tuple(FRAME_FAULTS)
+    for _ in range(1 + dice.below(3)):
+        key = KEYS[dice.below(len(KEYS))]
+        most = 40 if key == "HEARTBEAT" else 3
+        if dice.below(2):
+            found.append(_frame(frames[dice.below(len(frames))], dice, key, most))
+            continue
+        everything = (*WORLD_FAULTS, "replay-kind")
+        what = everything[dice.below(len(everything))]
+        if what == "skew":
+            found.append(_timed(what, dice))
+            continue
+        # Before the frame arrives, just after the device has answered, or some time later.
+        when = (0, 0, 350_000, 1 * MS, 90 * MS, dice.below(600) * MS)[dice.below(6)]
+        way = WAYS[dice.below(2)] if dice.below(2) else "host"
+        found.append(Fault(what, way, key, 1 + dice.below(most), at_ns=when, value=_value(what, dice)))
+    return tuple(found)
+
+
+def bursts(dice: Dice) -> tuple[Fault, ...]:
+    """Stretches in which a line loses, holds back or mixes up everything, around a key or at a time."""
+    first = 1 + dice.below(FRAMES)
+    way = WAYS[dice.below(2)]
+    mixed = tuple(FRAME_FAULTS)
+    found = [
+        Fault(
+            mixed[dice.below(len(mixed))],
+            way if dice.below(4) else WAYS[dice.below(2)],
+            ANY,
+            first + place,
+            value=_value("delay", dice) // 4,
+        )
+        for place in range(3 + dice.below(10))
+    ]
+    for _ in range(1 + dice.below(2)):
+        what = ("clog", "deaf", "clog", "freeze", "replay")[dice.below(5)]
+        if dice.below(2):
+            key = KEYS[dice.below(7)]
+            found.append(Fault(what, WAYS[dice.below(2)], key, 1 + dice.below(3), value=_value(what, dice)))
+        else:
+            found.append(_timed(what, dice))
+    return tuple(found)
+
+
+GENERATORS: Final[dict[str, Callable[[Dice], tuple[Fault, ...]]]] = {
+    "uniform": uniform,
+    "keyed": keyed,
+    "bursts": bursts,
+}
+MIXED: Final = "mixed"
+
+
+def drawn(seed: int, generator: str = MIXED) -> Schedule:
+    """The schedule of a seed.
+
+    Parameters
+    ----------
+    seed : int
+    generator : str
+        One of `GENERATORS`, or `MIXED`: each of them in turn, the keyed one twice as often.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown generator.
+    """
+    dice = Dice(seed * 0x9E3779B97F4A7C15 + 0x1234567)
+    if generator == MIXED:
+        generator = ("uniform", "keyed", "bursts", "keyed")[seed % 4]
+    if generator not in GENERATORS:
+        raise ConfigError(
+            f"there is no generator {generator!r}",
+            allowed=", ".join([*GENERATORS, MIXED]),
+            code="generator",
+        )
+    return Schedule(seed, GENERATORS[generator](dice))

@@ -1,0 +1,163 @@
+"""One direction of the line: frames go on it one by one, and faults meet them there by number and by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from neurostim_torture.faults import ANY, FRAME_FAULTS, Fault
+
+TRANSIT_NS: Final = 200_000
+HOLD_NS: Final = 20_000_000
+
+Deliver = Callable[[int, bytes, bool], None]
+Strike = Callable[[Fault, str, bytes], None]
+
+
+class Way:
+    """What one side sends to the other.
+
+    Parameters
+    ----------
+    faults : sequence of Fault
+        Those of this direction that name a frame.
+    deliver : callable
+        ``deliver(at_ns, data, whole)`` brings bytes to the other end at a true time; ``whole`` says that
+        they are exactly one frame that nothing has happened to.
+    strike : callable
+        ``strike(fault, name, frame)`` lets a fault happen that is none of the frame itself.
+    note : callable
+        Told of each fault that has met its frame.
+    """
+
+    def __init__(
+        self,
+        faults: list[Fault],
+        deliver: Deliver,
+        strike: Strike,
+        note: Callable[[Fault], None],
+    ) -> None:
+        self._waiting: dict[tuple[str, int], list[Fault]] = {}
+        for fault in faults:
+            self._waiting.setdefault((fault.key, fault.nth), []).append(fault)
+        self._deliver = deliver
+        self._strike = strike
+        self._note = note
+        self._counts: dict[str, int] = {ANY: 0}
+        self._free_ns = 0
+        self._held: list[tuple[bytes, int]] = []
+        self.clogged_ns = 0
+        self.deaf_ns = 0
+        self._backlog: list[tuple[bytes, bool]] = []
+
+    @property
+    def frames(self) -> int:
+        """How many frames were put on this direction."""
+        return self._counts[ANY]
+
+    def flush(self) -> None:
+        """Forget what has not left the sender's buffer."""
+        self._backlog.clear()
+
+    def lose(self) -> None:
+        """Forget everything that waits: the cable is out."""
+        self._backlog.clear()
+        self._held.clear()
+
+    def put(self, frame: bytes, name: str, now_ns: int) -> None:
+        """Put one frame of the message ``name`` on the line."""
+        counts = self._counts
+        counts[ANY] = everything = counts[ANY] + 1
+        counts[name] = number = counts.get(name, 0) + 1
+        struck: tuple[Fault, ...] = ()
+        if self._waiting:
+            struck = (
+                *self._waiting.pop((name, number), ()),
+                *self._waiting.pop((ANY, everything), ()),
+            )
+        pieces, late, whole = [frame], 0, True
+        held = False
+        for fault in struck:
+            if fault.what not in FRAME_FAULTS:
+                self._strike(fault, name, frame)
+                continue
+            self._note(fault)
+            pieces, late, held, intact = self._suffer(fault, pieces, late, held, now_ns)
+            whole = whole and intact
+        if held:
+            return
+        released, self._held = self._held, []
+        for piece in pieces:
+            self._send(piece, now_ns, late, whole)
+        for piece, _ in released:
+            self._send(piece, now_ns, late, True)
+
+    def release(self, now_ns: int) -> None:
+        """Let go what was held back longer than its time."""
+        due = [piece for piece, until in self._held if until <= now_ns]
+        self._held = [entry for entry in self._held if entry[1] > now_ns]
+        for piece in due:
+            self._send(piece, now_ns, 0, True)
+
+    def next_ns(self) -> int | None:
+        """When something that is held back is let go, or a clogged line opens."""
+        times = [until for _, until in self._held]
+        if self._backlog:
+            times.append(self.clogged_ns)
+        return min(times, default=None)
+
+    def open(self, now_ns: int) -> None:
+        """Let everything out that a clogged line has kept."""
+        if self._backlog and now_ns >= self.clogged_ns:
+            kept, self._backlog = self._backlog, []
+            for data, whole in kept:
+                self._arrive(data, now_ns, whole)
+
+    def _suffer(
+        self, fault: Fault, pieces: list[bytes], late: int, held: bool, now_ns: int
+    ) -> tuple[list[bytes], int, bool, bool]:
+        value = fault.value
+        match fault.what:
+            case "drop":
+                return [], late, held, False
+            case "duplicate":
+                for piece in pieces:
+                    self._deliver(now_ns + late + TRANSIT_NS + max(value, 1), piece, True)
+                return pieces, late, held, True
+            case "flip":
+                return [_flipped(piece, value) for piece in pieces], late, held, False
+            case "truncate":
+                return [piece[: value % max(len(piece), 1)] for piece in pieces], late, held, False
+            case "delay":
+                return pieces, late + value, held, True
+            case "reorder":
+                self._held += [(piece, now_ns + (value or HOLD_NS)) for piece in pieces]
+                return [], late, True, True
+            case "bytes":
+                for piece in pieces:
+                    for place in range(len(piece)):
+                        self._send(piece[place : place + 1], now_ns, late + place * value, False)
+                return [], late, held, False
+            case _:
+                self._held += [(piece, now_ns + HOLD_NS) for piece in pieces]
+                return [], late, True, True
+
+    def _send(self, data: bytes, now_ns: int, late: int, whole: bool) -> None:
+        if not data or now_ns < self.deaf_ns:
+            return
+        if now_ns < self.clogged_ns:
+            self._backlog.append((data, whole))
+            return
+        self._arrive(data, now_ns + late, whole)
+
+    def _arrive(self, data: bytes, at_ns: int, whole: bool) -> None:
+        arrival = max(at_ns + TRANSIT_NS, self._free_ns)
+        self._free_ns = arrival
+        self._deliver(arrival, data, whole)
+
+
+def _flipped(frame: bytes, bit: int) -> bytes:
+    if not frame:
+        return frame
+    place = bit // 8 % len(frame)
+    return frame[:place] + bytes([frame[place] ^ (1 << bit % 8)]) + frame[place + 1 :]

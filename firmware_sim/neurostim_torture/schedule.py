@@ -1,0 +1,175 @@
+"""One schedule: a seed and a list of faults, run from switching on to the books, and judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from neurostim.session import JournalError, Record, in_flight, read_journal
+from neurostim_torture.disk import HostKilled
+from neurostim_torture.faults import Fault, read_faults
+from neurostim_torture.monitor import Monitor
+from neurostim_torture.monitor import records as r
+from neurostim_torture.person import Person, Plan
+from neurostim_torture.programs import device_profile
+from neurostim_torture.world import World
+
+AFTERWARDS_NS: Final = 1_500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What decides everything that happens: the seed, and the faults."""
+
+    seed: int
+    faults: tuple[Fault, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"seed": self.seed, "faults": [fault.as_dict() for fault in self.faults]}
+
+    @classmethod
+    def read(cls, document: Any) -> Schedule:
+        """From plain values."""
+        return cls(int(document["seed"]), read_faults(document["faults"]))
+
+
+@dataclass
+class Outcome:
+    """What came of one schedule.
+
+    ``violations`` are what the monitor found; ``crashes`` what failed in a way nobody planned;
+    ``disagreements`` what a session found different between its books and the device's, told but judged by
+    the monitor alone.
+    """
+
+    schedule: Schedule
+    virtual_ns: int = 0
+    doses: int = 0
+    pulses: int = 0
+    frames: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
+    outcomes: tuple[str, ...] = ()
+    violations: tuple[r.Violation, ...] = ()
+    crashes: tuple[str, ...] = ()
+    disagreements: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether this schedule shows a defect."""
+        return bool(self.violations or self.crashes)
+
+    def signature(self) -> tuple[str, ...]:
+        """The kinds of what went wrong: what shrinking has to keep."""
+        names = {one.rule for one in self.violations} | {crash.partition(" at ")[0] for crash in self.crashes}
+        return tuple(sorted(names))
+
+
+def run(schedule: Schedule, *, keep: list[r.Record] | None = None) -> Outcome:
+    """Run a schedule and judge it; ``keep`` receives what the monitor was told."""
+    world = World(schedule.seed, schedule.faults, device_profile())
+    person = Person(world, Plan.drawn(schedule.seed))
+    for live in (person.live, person.come_back):
+        try:
+            live()
+        except HostKilled:
+            for host in [one for one in world.hosts if one.origin == "host"]:
+                world.kill(host)
+            world.pass_ns(AFTERWARDS_NS)
+            continue
+        except Exception as error:  # noqa: BLE001
+            world.crash("host", error)
+        break
+    for host in tuple(world.hosts):
+        world.kill(host)
+    world.pass_ns(AFTERWARDS_NS)
+    world.close()
+    world.see(_books(world))
+    flows = [one for one in world.records if isinstance(one, r.Flow)]
+    monitor = Monitor(_setting(world))
+    for record in world.records:
+        monitor.see(record)
+    if keep is not None:
+        keep += world.records
+    return Outcome(
+        schedule,
+        virtual_ns=world.now_ns,
+        doses=world.device.memory.dose_count - world.doses_at_start,
+        pulses=sum(int((flow.rows[:, r.KIND] == r.STIM).sum()) for flow in flows),
+        frames=sum(way.frames for way in world.ways.values()),
+        struck=world.struck,
+        outcomes=tuple(person.outcomes),
+        violations=tuple(monitor.finish()),
+        crashes=tuple(world.crashes),
+        disagreements=tuple(person.disagreements),
+    )
+
+
+def _setting(world: World) -> r.Setting:
+    able = device_profile().capabilities
+    return r.Setting(
+        tick_ns=able.grid.tick_ns,
+        step_na=able.grid.step_na,
+        guard_ns=able.guard_ns,
+        recovery_min_ns=able.recovery_min_ns,
+        programs=tuple(world.programs.values()),
+        hard=r.HardLimits(
+            able.max_contact_na,
+            able.max_total_na,
+            device_profile().max_phase_ac,
+            able.min_width_ns,
+            able.max_width_ns,
+        ),
+        ppm=world.ppm,
+    )
+
+
+def _counter(world: World, contact: int) -> r.Counter:
+    return r.Counter(*world.device.memory.contacts[contact])
+
+
+def _books(world: World) -> r.Books:
+    memory = world.device.memory
+    announced = begun = decided = 0
+    for name in sorted(world.disk.files):
+        try:
+            records = read_journal(world.disk.folder(name)).records  # type: ignore[arg-type]
+        except JournalError as error:
+            world.crash("journal", error)
+            continue
+        announced += sum(one.kind == "start_intended" for one in records)
+        begun += _begun(records)
+        decided += sum(one.kind == "resolved" and one.data["delivered"] is None for one in records)
+    return r.Books(
+        at_ns=world.now_ns,
+        dose_count=memory.dose_count,
+        dose_count_at_start=world.doses_at_start,
+        counters={number: _counter(world, number) for number in memory.contacts},
+        at_start={number: r.Counter(*moved) for number, moved in world.measured.items()},
+        journal_announced=announced,
+        journal_started=begun,
+        uncertain=bool(decided or in_flight(world.disk.folder())),  # type: ignore[arg-type]
+        has_journal=bool(world.disk.files),
+    )
+
+
+def _begun(records: tuple[Record, ...]) -> int:
+    """How many announced starts a journal holds as having begun."""
+    count = 0
+    open_start = False
+    for one in records:
+        if one.kind == "start_intended":
+            open_start = True
+        elif open_start and (
+            one.kind in ("started", "measured") or (one.kind == "resolved" and one.data["delivered"])
+        ):
+            count += 1
+            open_start = False
+    return count
+
+
+def of(seed: int, faults: Sequence[Fault] = ()) -> Outcome:
+    """Run a seed with faults."""
+    return run(Schedule(seed, tuple(faults)))

@@ -1,0 +1,230 @@
+"""What each fault that is none of a frame does to the world when it strikes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from neurostim.core.errors import NeurostimError
+from neurostim.core.image import RETURN_INDEX
+from neurostim.wire.codec import pack
+from neurostim.wire.layout import Request
+from neurostim.wire.messages import (
+    Clear,
+    FaultCode,
+    Fire,
+    Goodbye,
+    Heartbeat,
+    Role,
+    SetAmplitude,
+    SoftStop,
+    StopCause,
+)
+from neurostim_torture.faults import Fault
+from neurostim_torture.monitor import records as r
+
+if TYPE_CHECKING:
+    from neurostim_torture.world import World
+
+MS: Final = 1_000_000
+OFF_NS: Final = 30 * MS
+SPACING_NS: Final = 2 * MS
+_INJECTED: Final = {
+    "stuck-sensor": "stuck-sensor",
+    "mismatch": "mismatch",
+    "dead-battery": "dead-battery",
+}
+_POWER: Final[dict[str, tuple[str, r.PowerWhat]]] = {
+    "reset": ("reset", "reset"),
+    "brown-out": ("brown-out", "brown_out"),
+    "hang": ("hang", "hang"),
+}
+
+
+def strike(world: World, fault: Fault, name: str, frame: bytes) -> bool:
+    """Let a fault happen now; return whether there was anything for it to happen to."""
+    what, value = fault.what, fault.value
+    if what in ("kill", "kill-write", "freeze", "stuck-thread", "asleep", "disk"):
+        return _strike_host(world, what, value)
+    if what in ("clog", "deaf", "cut"):
+        return _strike_line(world, fault)
+    if what in ("replay", "replay-kind", "forge", "second-host"):
+        return _strike_stranger(world, what, value, name, frame)
+    return _strike_device(world, what, value)
+
+
+def supply_failed(world: World) -> None:
+    """The supply has failed inside a write: it is there again a moment later."""
+    medium = world.medium
+    if medium.cut_after is None:
+        return
+    medium.cut_after = None
+    world.struck["brown-out-write"] += 1
+    world.see(r.Power(world.now_ns, "power_cut"))
+
+    def back() -> None:
+        world.device.advance(world.now_ns)
+        world.device.restart()
+        world.run_device()
+
+    world.at(world.now_ns + OFF_NS, back)
+
+
+def _strike_host(world: World, what: str, value: int) -> bool:
+    host = world.host
+    if host is None:
+        return False
+    now = world.now_ns
+    match what:
+        case "kill":
+            world.kill(host)
+        case "kill-write":
+            world.disk.kills_in = max(value, 1)
+        case "disk":
+            world.disk.fails_in = max(value, 1)
+        case "stuck-thread":
+            host.stuck_ns = max(host.stuck_ns, now + value)
+        case _:
+            host.frozen_ns = max(host.frozen_ns, now + value)
+            if what == "asleep":
+                host.slept_ns += value
+
+            def thaw() -> None:
+                if not host.dead and host.frozen_ns <= world.now_ns:
+                    if what == "asleep":
+                        host.lose_port("the port was gone after a sleep")
+                    host.thaw()
+
+            world.at(now + value, thaw)
+    return True
+
+
+def _strike_line(world: World, fault: Fault) -> bool:
+    way, now = world.ways[fault.way], world.now_ns
+    if fault.what == "clog":
+        way.clogged_ns = max(way.clogged_ns, now + fault.value)
+        return True
+    if fault.what == "deaf":
+        way.deaf_ns = max(way.deaf_ns, now + fault.value)
+        return True
+    if not world.plugged:
+        return False
+    world.plugged = False
+    for one in world.ways.values():
+        one.lose()
+    for host in tuple(world.hosts):
+        if host.frozen_ns > now:
+            world.at(host.frozen_ns, lambda host=host: host.lose_port("the cable was pulled"))  # type: ignore[misc]
+        else:
+            host.lose_port("the cable was pulled")
+    if fault.value:
+        world.at(now + fault.value, lambda: _plug(world))
+    return True
+
+
+def _plug(world: World) -> None:
+    world.plugged = True
+
+
+def _strike_device(world: World, what: str, value: int) -> bool:
+    device, now = world.device, world.now_ns
+    if device.dead:
+        return False
+    if what == "brown-out-write":
+        world.medium.cut_after = world.medium.writes + max(value, 1) - 1
+        return False  # counted when the write comes
+    if what in ("lead-out", "lead-in"):
+        return _move_lead(world, out=what == "lead-out")
+    if what in ("open", "short"):
+        contact = value if value in device.tissue.contacts else 3
+        world.see(r.Body(now, "open" if what == "open" else "short", (contact,)))
+        device.inject(f"{what}:{contact}", now)
+    elif what in _POWER:
+        injected, told = _POWER[what]
+        world.see(r.Power(now, told))
+        device.inject(injected, now)
+    else:
+        if what == "mismatch":
+            world.see(r.Body(now, "source", tuple(device.tissue.contacts)))
+        device.inject(_INJECTED[what], now)
+    world.run_device()
+    return True
+
+
+def _move_lead(world: World, *, out: bool) -> bool:
+    device = world.device
+    port = device.profile.capabilities.ports[0]
+    held = tuple(
+        number
+        for number in device.tissue.behind(port)
+        if number != RETURN_INDEX and device.tissue.contacts[number].plugged == out
+    )
+    if not held or (not out and not device.unplugged):
+        return False
+    world.see(r.Body(world.now_ns, "out" if out else "in", held))
+    device.inject("unplug-lead" if out else "plug-lead", world.now_ns)
+    world.run_device()
+    return True
+
+
+def _strike_stranger(world: World, what: str, value: int, name: str, frame: bytes) -> bool:
+    if not world.plugged:
+        return False
+    now = world.now_ns
+    if what == "replay-kind":
+        if not frame:
+            return False
+        world.at(now + max(value, 1), lambda: world.inject(frame, "replayed"))
+        return True
+    if what == "replay":
+        chosen = world.sent[-max(value, 1) :]
+        for place, (_, old) in enumerate(chosen):
+            world.at(now + place * SPACING_NS, lambda old=old: world.inject(old, "replayed"))  # type: ignore[misc]
+        return bool(chosen)
+    if what == "forge":
+        for place in range(4):
+            request = _forged(value + place)
+            made = pack(
+                request,
+                session=world.dice.below(1 << 32),
+                sequence=1 + world.dice.below(1 << 40),
+                command_id=1 + world.dice.below(1 << 31),
+                lease_us=now // 1000,
+            )
+            world.at(now + place * SPACING_NS, lambda made=made: world.inject(made, "forged"))  # type: ignore[misc]
+        return True
+    return _second_host(world, stops=bool(value % 2))
+
+
+def _forged(number: int) -> Request:
+    made: tuple[Request, ...] = (
+        Fire(number + 1, number % 3),
+        Heartbeat(number, number),
+        SetAmplitude(2, 0, 2_000_000, 2_100_000),
+        Clear(StopCause.STOP, FaultCode.NONE),
+        SoftStop(),
+        Goodbye(),
+    )
+    return made[number % len(made)]
+
+
+def _second_host(world: World, *, stops: bool) -> bool:
+    from neurostim_torture.host import VirtualHost
+
+    other = VirtualHost(world, 2 + len(world.hosts), "observer")
+    world.hosts.append(other)
+    mine = world.host
+    named = mine.core.host_id if mine is not None else bytes(16)
+    future = other.core.future("HELLO")
+    other.core.connect(future, other.monotonic_ns(), Role.CONTROL, named)
+    world.collect(other)
+
+    def later() -> None:
+        if not other.dead and stops:
+            world.intent("stop")
+            try:
+                other.stop()
+            except NeurostimError:
+                return
+
+    world.at(world.now_ns + 50 * MS, later)
+    return True

@@ -1,0 +1,421 @@
+"""Everything there is in one schedule: device, line, hosts and body on one clock, nothing real."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurostim.core.errors import ProtocolError
+from neurostim.core.image import Grid
+from neurostim.safety.gate import ApprovedProgram
+from neurostim.wire.codec import unpack
+from neurostim.wire.frame import decode_frame
+from neurostim.wire.layout import Kind, Message
+from neurostim.wire.messages import MESSAGES
+from neurostim_sim.core import DeviceCore
+from neurostim_sim.profiles import Profile
+from neurostim_sim.servers.line import Dice
+from neurostim_sim.store import MemoryMedium
+from neurostim_sim.trace import TraceFiles
+from neurostim_torture import strikes
+from neurostim_torture.disk import VirtualDisk
+from neurostim_torture.faults import Fault
+from neurostim_torture.host import VirtualHost
+from neurostim_torture.line import TRANSIT_NS, Way
+from neurostim_torture.monitor import records as r
+from neurostim_torture.programs import told
+
+MOMENT_NS: Final = 1_000
+MEMORY: Final = 64
+LIFE_GRAIN_NS: Final = 10_000_000
+QUIET: Final = frozenset({"TELEMETRY"})
+
+_KIND: Final = re.compile(rb'"kind":"([a-z_]+)","prev"')
+_ANNOUNCING: Final = frozenset(
+    {"start_intended", "started", "start_failed", "amplitude_intended", "reconciled", "measured", "resolved"}
+)
+
+_REQUESTS: Final = {number: kind.NAME for (number, part), kind in MESSAGES.items() if part is Kind.REQUEST}
+_EVENTS: Final = {number: kind.NAME for (number, part), kind in MESSAGES.items() if part is Kind.EVENT}
+
+
+class Tap(TraceFiles):
+    """Takes each dose's rows from the device's recorder and gives them to the monitor."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def write(  # type: ignore[override]
+        self,
+        dose_number: int,
+        rows: NDArray[np.int64],
+        grid: Grid,
+        commands: list[dict[str, Any]],
+        *,
+        image_sha256: str,
+        end_ticks: int,
+        ppm: int,
+    ) -> None:
+        """One dose is over."""
+        self._world.flowed(dose_number, rows, image_sha256)
+
+
+class World:
+    """One schedule while it runs.
+
+    Parameters
+    ----------
+    seed : int
+        Decides everything that the faults do not.
+    faults : sequence of Fault
+    profile : Profile
+        The device.
+    """
+
+    def __init__(self, seed: int, faults: Sequence[Fault], profile: Profile) -> None:
+        self.now_ns = 0
+        self.dice = Dice(seed ^ 0x5DEECE66D)
+        self.records: list[r.Record] = []
+        self.struck: Counter[str] = Counter()
+        self.crashes: list[str] = []
+        self.plugged = True
+        self.hosts: list[VirtualHost] = []
+        self.sent: list[tuple[str, bytes]] = []
+        self.steps = 0
+        self.measured: dict[int, list[int]] = {}
+        self.programs: dict[tuple[str, str], r.Program] = {}
+        self._nonce = 0
+        self._lives: dict[str, int] = {}
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = 0
+        self._due_ns: int | None = 0
+        self._doses: dict[int, int] = {}
+        self.ppm = sum(fault.value for fault in faults if fault.what == "skew")
+        self.medium = MemoryMedium()
+        self.device = DeviceCore(profile, seed=seed, medium=self.medium, ppm=self.ppm, traces=Tap(self))
+        self._boots = self.device.memory.boot_count
+        self.doses_at_start = self.device.memory.dose_count
+        self.disk = VirtualDisk(self._kept)
+        self.ways = {
+            name: Way(
+                [fault for fault in faults if fault.way == name and fault.key],
+                self._deliverer(name),
+                self._keyed,
+                self._note,
+            )
+            for name in ("host", "device")
+        }
+        self.see(r.Power(0, "boot"))
+        for fault in faults:
+            if fault.what == "skew":
+                self.struck["skew"] += 1
+            elif not fault.key:
+                self.at(fault.at_ns, lambda fault=fault: self.strike(fault, "", b""))  # type: ignore[misc]
+
+    # ------------------------------------------------------------------------------------- time
+
+    def at(self, at_ns: int, what: Callable[[], None]) -> None:
+        """Let something happen at a true time."""
+        self._order += 1
+        heapq.heappush(self._heap, (max(at_ns, self.now_ns), self._order, what))
+
+    def step(self, limit_ns: int) -> None:
+        """Go to the next moment at which anything happens, at the latest ``limit_ns``, and let it happen."""
+        self.steps += 1
+        moment = limit_ns
+        heap = self._heap
+        if heap and heap[0][0] < moment:
+            moment = heap[0][0]
+        due = self._due_ns
+        if due is not None and due < moment:
+            moment = due
+        for host in self.hosts:
+            wants = host.due_ns()
+            if wants is not None and wants < moment:
+                moment = wants
+        self.now_ns = max(self.now_ns, moment)
+        now = self.now_ns
+        while heap and heap[0][0] <= now:
+            heapq.heappop(heap)[2]()
+        if self._due_ns is not None and self._due_ns <= now:
+            self.run_device()
+        for host in tuple(self.hosts):
+            wants = host.due_ns()
+            if wants is not None and wants <= now:
+                host.poll()
+
+    def pass_ns(self, duration_ns: int) -> None:
+        """Let time pass."""
+        end = self.now_ns + duration_ns
+        while self.now_ns < end:
+            self.step(end)
+
+    # ----------------------------------------------------------------------------------- device
+
+    def run_device(self, data: bytes = b"") -> None:
+        """Let the device come to the present moment, and take bytes."""
+        device = self.device
+        measuring = device.output.measurement is not None
+        before = {one: list(kept) for one, kept in device.memory.contacts.items()} if measuring else {}
+        try:
+            device.advance(self.now_ns)
+            if data:
+                device.receive(data)
+            told = device.take_output()
+        except Exception as error:  # noqa: BLE001
+            self.crash("device", error)
+            return
+        if measuring:
+            self._measured(before)
+        if device.memory.boot_count != self._boots:
+            self._boots = device.memory.boot_count
+            self.see(r.Power(self.now_ns, "boot"))
+        if device.dead:
+            strikes.supply_failed(self)
+        due = device.next_event_ns()
+        self._due_ns = None if due is None else max(due, self.now_ns + MOMENT_NS)
+        if told:
+            self._tell(told)
+
+    def flowed(self, dose: int, rows: NDArray[np.int64], digest: str) -> None:
+        """The recorder tells what one dose was."""
+        device = self.device
+        record = next(one for one in reversed(device.memory.doses) if one.number == dose)
+        began = device.clock.true_of(record.start_tick * device.profile.capabilities.grid.tick_ns)
+        self.see(r.Flow(self.now_ns, dose, began, digest, rows))
+
+    def _measured(self, before: dict[int, list[int]]) -> None:
+        """Count what the measurement under way has made the counters move by: no recorder tells of it."""
+        nothing = [0, 0, 0, 0]
+        for contact, after in self.device.memory.contacts.items():
+            old = before.get(contact, nothing)
+            if after != old:
+                moved = self.measured.setdefault(contact, [0, 0, 0, 0])
+                for place in range(4):
+                    moved[place] += after[place] - old[place]
+
+    def _tell(self, data: bytes) -> None:
+        way = self.ways["device"]
+        for piece in data.split(b"\0"):
+            if not piece:
+                continue
+            name = self._say(piece)
+            if self.plugged:
+                way.put(b"\0" + piece + b"\0", name, self.now_ns)
+                self._attend(way)
+
+    def _say(self, piece: bytes) -> str:
+        """Tell the monitor of a frame of the device; its name."""
+        try:
+            frame = decode_frame(piece)
+        except ProtocolError:
+            return "?"
+        event = frame.kind is Kind.EVENT
+        name = _EVENTS.get(frame.type, "?") if event else _REQUESTS.get(frame.type, "ERROR")
+        if name not in QUIET:
+            self.see(
+                r.DeviceFrame(
+                    self.now_ns,
+                    name,
+                    "event" if event else "reply",
+                    frame.session,
+                    frame.sequence,
+                    frame.command_id,
+                    plain(unpack(frame)),
+                )
+            )
+        return name
+
+    # ------------------------------------------------------------------------------------- line
+
+    def collect(self, host: VirtualHost) -> None:
+        """Put on the line what a host has written."""
+        while (outgoing := host.core.take_output()) is not None:
+            way = self.ways["host"]
+            if outgoing.flush:
+                way.flush()
+            if not outgoing.data or not host.port or not self.plugged:
+                continue
+            for piece in outgoing.data.split(b"\0"):
+                if piece:
+                    name = self._heard(piece, host.origin)
+                    frame = b"\0" + piece + b"\0"
+                    if host.origin == "host":
+                        self.sent.append((name, frame))
+                        del self.sent[:-MEMORY]
+                    way.put(frame, name, self.now_ns)
+                    self._attend(way)
+
+    def inject(self, frame: bytes, origin: r.Origin) -> None:
+        """Somebody else puts a frame on the line."""
+        if not self.plugged:
+            return
+        self._heard(frame.strip(b"\0"), origin)
+        self.at(self.now_ns + TRANSIT_NS, lambda: self._arrive_at_device(frame, True, origin))
+
+    def _heard(self, piece: bytes, origin: str) -> str:
+        """Tell the monitor of a frame for the device; its name."""
+        try:
+            frame = decode_frame(piece)
+            message = unpack(frame)
+        except ProtocolError:
+            return "?"
+        name = message.NAME
+        self.see(
+            r.HostFrame(
+                self.now_ns,
+                name,
+                origin,  # type: ignore[arg-type]
+                frame.session,
+                frame.sequence,
+                frame.command_id,
+                frame.lease_us,
+                name == "HEARTBEAT" and origin == "host",
+                False,
+                plain(message),
+            )
+        )
+        return name
+
+    def _attend(self, way: Way) -> None:
+        due = way.next_ns()
+        if due is not None:
+            self.at(due, lambda: self._release(way))
+
+    def _release(self, way: Way) -> None:
+        way.release(self.now_ns)
+        way.open(self.now_ns)
+
+    def _deliverer(self, name: str) -> Callable[[int, bytes, bool], None]:
+        if name == "host":
+            return lambda at_ns, data, whole: self.at(at_ns, lambda: self._arrive_at_device(data, whole))
+        return lambda at_ns, data, whole: self.at(at_ns, lambda: self._arrive_at_hosts(data))
+
+    def _arrive_at_device(self, data: bytes, whole: bool, origin: str = "host") -> None:
+        if not self.plugged:
+            return
+        if whole:
+            try:
+                frame = decode_frame(data.strip(b"\0"))
+            except ProtocolError:
+                pass
+            else:
+                name = _REQUESTS.get(frame.type, "?")
+                self.see(
+                    r.Taken(
+                        self.now_ns,
+                        name,
+                        origin,  # type: ignore[arg-type]
+                        frame.session,
+                        frame.sequence,
+                        frame.command_id,
+                    )
+                )
+        self.run_device(data)
+
+    def _arrive_at_hosts(self, data: bytes) -> None:
+        if self.plugged:
+            for host in tuple(self.hosts):
+                host.hear(data)
+
+    # ------------------------------------------------------------------------------------ faults
+
+    def _keyed(self, fault: Fault, name: str, frame: bytes) -> None:
+        self.at(self.now_ns + fault.at_ns, lambda: self.strike(fault, name, frame))
+
+    def _note(self, fault: Fault) -> None:
+        self.struck[fault.what] += 1
+
+    def strike(self, fault: Fault, name: str, frame: bytes) -> None:
+        """Let a fault happen now; it counts only where it met something to happen to."""
+        if strikes.strike(self, fault, name, frame):
+            self.struck[fault.what] += 1
+
+    # ------------------------------------------------------------------------------------- people
+
+    @property
+    def host(self) -> VirtualHost | None:
+        """The person's own host, where one runs."""
+        return next((host for host in self.hosts if host.origin == "host"), None)
+
+    def new_nonce(self) -> int:
+        """A number nobody had before."""
+        self._nonce += 1 + self.dice.below(1 << 32)
+        return self._nonce
+
+    def start_host(self) -> VirtualHost:
+        """A program is started on the person's computer."""
+        host = VirtualHost(self, 1)
+        self.disk.dead = False
+        self.disk.on_killed = lambda: self.kill(host)
+        self.hosts.append(host)
+        return host
+
+    def kill(self, host: VirtualHost) -> None:
+        """A program ends without a word."""
+        host.dead = True
+        if host in self.hosts:
+            self.hosts.remove(host)
+        if host.origin == "host":
+            self.disk.dead = True
+            self.disk.locked.clear()
+            self.see(r.Life(self.now_ns, "killed"))
+
+    def lives(self, host: VirtualHost, party: str) -> None:
+        """The program, or its journal, has shown that it lives."""
+        if host.origin == "host" and self._lives.get(party, -LIFE_GRAIN_NS) + LIFE_GRAIN_NS <= self.now_ns:
+            self._lives[party] = self.now_ns
+            self.see(r.Life(self.now_ns, "ui" if party == "ui" else "journal"))
+
+    def approve(self, approved: ApprovedProgram) -> None:
+        """A person has approved a program."""
+        self.programs[approved.image_sha256.hex(), approved.approval_sha256.hex()] = told(approved)
+
+    def intent(self, what: r.IntentWhat, *, digest: str = "", area: int = 0, amplitude_na: int = 0) -> None:
+        """A person wants something, deliberately, and asks for it now."""
+        count = self.device.memory.dose_count
+        self.see(r.Intent(self.now_ns, what, count, digest, area, amplitude_na))
+
+    # ------------------------------------------------------------------------------------ the end
+
+    def see(self, record: r.Record) -> None:
+        """Tell the monitor."""
+        self.records.append(record)
+
+    def crash(self, who: str, error: BaseException) -> None:
+        """Something failed in a way nobody planned."""
+        trace = error.__traceback__
+        place = ""
+        while trace is not None:
+            place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+            trace = trace.tb_next
+        self.crashes.append(f"{who}: {type(error).__name__}: {error} at {place}")
+        self._due_ns = None
+
+    def close(self) -> None:
+        """Switch everything off, and let the recorder finish."""
+        try:
+            self.device.advance(self.now_ns)
+            self.device.close()
+        except Exception as error:  # noqa: BLE001
+            self.crash("device", error)
+
+    def _kept(self, _path: str, fresh: bytes) -> None:
+        for line in fresh.split(b"\n"):
+            found = _KIND.search(line)
+            if found is not None:
+                kind = found[1].decode()
+                if kind in _ANNOUNCING:
+                    self.see(r.Kept(self.now_ns, kind, json.loads(line)["data"]))
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """A message's fields by name."""
+    return {name: getattr(message, name) for name in message.__slots__}
