@@ -15,10 +15,8 @@ from neurostim.wire.image import decode_image
 from neurostim.wire.messages import EventCode, RangeOfArea
 from neurostim_sim.impedance import CURRENT_NA, PULSES, WIDTH_NS
 from neurostim_sim.profiles import Profile
-from neurostim_sim.records import AC_PER_NC, SAVED_EVERY_NS, DoseRecord, Memory
+from neurostim_sim.records import AC_PER_NC, DoseRecord, Memory
 
-SAVE_NS: Final = SAVED_EVERY_NS
-"""Output never runs longer than this without a save while the processor serves it [ns]."""
 UNSERVED_NS: Final = 510_000_000
 """Longest time the output runs on when the processor hangs or is late, until its own watchdog acts [ns]."""
 TOLERANCE_PERMILLE: Final = 50
@@ -42,7 +40,7 @@ def account(memory: Memory, profile: Profile, contacts: Iterable[int]) -> dict[i
     Returns
     -------
     dict of int to list of int
-        What was added to the counters of each contact.
+        What was added to the counters, by contact: pulses, cathodic, anodic and recovered charge [aC].
     """
     everything = sorted(contacts)
     total: dict[int, list[int]] = {}
@@ -55,8 +53,6 @@ def account(memory: Memory, profile: Profile, contacts: Iterable[int]) -> dict[i
             added = (pulses, cathodic, anodic, cathodic - anodic)
             memory.contacts[contact] = [a + b for a, b in zip(values, added, strict=True)]
             total[contact] = [a + b for a, b in zip(total.get(contact, (0, 0, 0, 0)), added, strict=True)]
-            before = total.get(contact, [0, 0, 0, 0])
-            total[contact] = [a + b for a, b in zip(before, added, strict=True)]
             most_nc = -(-max(cathodic, anodic) // AC_PER_NC)
             memory.note(0, EventCode.CHARGE_BOUND, dose.number, contact, most_nc)
         dose.settled = True
@@ -67,17 +63,14 @@ def bound(dose: DoseRecord, memory: Memory, profile: Profile, contacts: Sequence
     """The most that can have flowed at each contact since the dose was last saved."""
     if not dose.is_stimulation:
         return _of_measurement(dose, contacts)
-    time_ns = dose.save_ns + UNSERVED_NS
     slot = memory.slots[dose.slot] if dose.slot < len(memory.slots) else None
     if slot is None or not slot.committed or slot.digest.hex() != dose.image:
         # Which program ran is not known any more: no contact carried more than the device can drive.
         able = profile.capabilities
-        unseen_ns = dose.saved_every_ns + UNSERVED_NS
-        charge = _with_tolerance(able.max_contact_na * unseen_ns)
-        pulses = able.max_rate_mhz * unseen_ns // 10**12 + 1
+        charge = _with_tolerance(able.max_contact_na * time_ns)
+        pulses = able.max_rate_mhz * time_ns // 10**12 + 1
         return dict.fromkeys(contacts, (pulses, charge, charge))
-    unseen_ns = dose.saved_every_ns + UNSERVED_NS if dose.running else 0
-    return of_program(decode_image(slot.data), slot.ranges, unseen_ns)
+    return of_program(decode_image(slot.data), slot.ranges, time_ns if dose.running else 0)
 
 
 def of_program(image: ProgramImage, ranges: Sequence[RangeOfArea], time_ns: int) -> Added:
