@@ -39,7 +39,7 @@ def integrated(doses: list[Dose]) -> dict[int, Counter]:
 
 
 @rule(
-    "the device's counters are the integrated charge, exactly; after a loss of power in output never below it, "
+    "the device's counters are the integrated charge, exactly; after a loss of power in output never below, "
     "and above it by at most the stated rounding",
     "issue 3, sections 1 and 4",
 )

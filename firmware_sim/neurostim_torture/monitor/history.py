@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -101,20 +100,17 @@ class History:
         return [one for one in self.told if one.what == "event" and one.kind == kind]
 
 
+def first_answers(history: History, kind: str) -> list[DeviceFrame]:
+    """Replies to commands of a kind, the first to each command: a repeat gives the same again."""
+    found: dict[tuple[int, int], DeviceFrame] = {}
+    for reply in history.replies(kind):
+        found.setdefault((reply.session, reply.command_id), reply)
+    return list(found.values())
+
+
 def last_before(times: Instants, moments: Instants) -> tuple[Instants, NDArray[np.bool_]]:
     """For each moment, the last of ``times`` at or before it, and whether there is one."""
     if times.size == 0:
         return np.zeros_like(moments), np.zeros(moments.shape, dtype=bool)
     place = np.searchsorted(times, moments, side="right") - 1
     return times[np.maximum(place, 0)], place >= 0
-
-
-def between(times: Sequence[int], after: int, until: int) -> bool:
-    """Whether one of the ascending ``times`` lies in (after, until]."""
-    return bisect_right(times, after) < bisect_right(times, until)
-
-
-def latest(times: Sequence[int], before: int) -> int | None:
-    """The last of the ascending ``times`` before a moment."""
-    place = bisect_left(times, before)
-    return times[place - 1] if place else None

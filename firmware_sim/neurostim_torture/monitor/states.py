@@ -55,8 +55,8 @@ def changes(history: History) -> list[DeviceFrame]:
 
 
 @rule(
-    "every change to armed, delivering or measuring, and every release of a latch, answers to a command of its "
-    "own that the person's host sent at most 500 ms before",
+    "every change to armed, delivering or measuring, and every release of a latch, answers to a command of "
+    "its own that the person's host sent at most 500 ms before",
     "safety facts: replayed or forged commands; issue 3, section 1",
 )
 def changes_are_asked(history: History) -> Iterator[Violation]:

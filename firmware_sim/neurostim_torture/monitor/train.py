@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neurostim_torture.monitor.asked import Asked, asked_of
+from neurostim_torture.monitor.asked import asked_of
 from neurostim_torture.monitor.dose import Bools, Dose, Floats, Ints
 from neurostim_torture.monitor.excuses import touched
-from neurostim_torture.monitor.history import History
+from neurostim_torture.monitor.history import History, first_answers
 from neurostim_torture.monitor.records import SECOND, STIM, Area, Violation
 from neurostim_torture.monitor.rule import rule
 
@@ -122,6 +122,46 @@ def approved_range(history: History) -> Iterator[Violation]:
                     f"approved to {limit} nA",
                     dose.number,
                 )
+
+
+@rule(
+    "after a soft stop each area stays below its ramp down to zero, within 2 s",
+    "program format, rule 10: a soft stop at x multiplies by (x + d - t)/d",
+)
+def falls_after_soft_stop(history: History) -> Iterator[Violation]:
+    """Judge each stimulation row after the device confirmed the soft stop."""
+    for reply in first_answers(history, "SOFT_STOP"):
+        for dose in history.doses:
+            if dose.program is not None and dose.began_ns <= reply.at_ns <= dose.last_ns:
+                yield from _above_the_fall(history, dose, reply.at_ns)
+
+
+def _above_the_fall(history: History, dose: Dose, at_ns: int) -> Iterator[Violation]:
+    assert dose.program is not None
+    rows = dose.driven
+    for index, area in enumerate(dose.program.areas):
+        down = min(area.ramp_down_ns, history.setting.bounds.soft_stop_ns)
+        units = units_of(history, dose, index, area)
+        mine = np.flatnonzero((rows.area == index) & (rows.kind == STIM))
+        if not mine.size:
+            continue
+        left = at_ns + 2 * dose.tick_ns + down - (units.start_ns - _shift_ns(dose, area))
+        asked = float(asked_of(history, dose, index, area).at_most(np.array([at_ns]))[0])
+        line = asked * np.clip(left / max(down, 1), 0.0, 1.0)
+        place = np.searchsorted(units.unit, rows.unit[mine])
+        share = dose.share[mine]
+        spare = np.where(share > 0, history.setting.step_na * area.ratio + 1, 1)
+        after = units.start_ns[place] > at_ns + dose.tick_ns
+        wrong = after & (np.abs(rows.amplitude[mine]) > line[place] * np.abs(share) / 1000 + spare)
+        if wrong.any():
+            at = int(mine[np.flatnonzero(wrong)[0]])
+            yield Violation(
+                "falls-after-soft-stop",
+                int(dose.start_ns[at]),
+                f"area {index}, contact {int(rows.contact[at])}: {int(rows.amplitude[at])} nA, "
+                f"{int(dose.start_ns[at]) - at_ns} ns after a soft stop over {down} ns",
+                dose.number,
+            )
 
 
 class Levels(NamedTuple):
@@ -292,5 +332,12 @@ def areas_apart(history: History) -> Iterator[Violation]:
             )
 
 
-RULES = (below_the_ramp, approved_range, one_step_a_unit, three_steps_a_second, rate, areas_apart)
-__all__ = ["RULES", "Asked"]
+RULES = (
+    below_the_ramp,
+    approved_range,
+    falls_after_soft_stop,
+    one_step_a_unit,
+    three_steps_a_second,
+    rate,
+    areas_apart,
+)
