@@ -21,6 +21,9 @@ from neurostim_sim.store import Store
 
 LOG_RECORDS: Final = 256
 DOSES_KEPT: Final = 32
+SAVE_NS: Final = 1_000_000_000
+"""Supervised output never runs longer than this without a save while the processor serves it [ns]."""
+AC_PER_NC: Final = 1_000_000_000
 NO_DIGEST: Final = bytes(32)
 _COUNTERS: Final = (
     "boot_count",
@@ -79,7 +82,7 @@ class DoseRecord:
     """One dose as the device tells of it; charges in aC, times in ticks of the boot it started in.
 
     ``settled`` says that everything that flowed is in the counters; until then the counters hold what flowed
-    up to ``end_tick``, and ``saved_every_ns`` later at the latest they are saved again. ``contacts`` are those of a
+    up to ``end_tick``, and ``save_ns`` later at the latest they are saved again. ``contacts`` are those of a
     measurement, of which ``read`` are counted.
     """
 
@@ -96,6 +99,7 @@ class DoseRecord:
     clipped: int = 0
     areas: list[list[int]] = field(default_factory=list)
     settled: bool = False
+    save_ns: int = SAVE_NS
     contacts: list[int] = field(default_factory=list)
     read: int = 0
 

@@ -10,7 +10,7 @@ from neurostim_sim.clock import US, DeviceClock
 from neurostim_sim.hardware import Hardware
 from neurostim_sim.link import Link
 from neurostim_sim.output import ON, Output
-from neurostim_sim.records import SAVED_EVERY_NS, Memory
+from neurostim_sim.records import SAVE_NS, Memory
 
 TELEMETRY_NS: Final = m.TELEMETRY_INTERVAL_US * US
 WATCHDOG_NS: Final = (m.HEARTBEAT_TIMEOUT_US + m.DEAD_MAN_RAMP_US) * US
@@ -66,7 +66,7 @@ class Supervision:
                 times.append(deadline)
         if output.state in ON:
             times.append(max(self._telemetry_ns, output.dose_ns) + TELEMETRY_NS)
-            times.append(max(self._save_ns, output.dose_ns) + SAVED_EVERY_NS)
+            times.append(max(self._save_ns, output.dose_ns) + SAVE_NS)
         return times
 
     def watch(self) -> None:
@@ -92,7 +92,7 @@ class Supervision:
         output.step_measurement()
         if output.state not in ON:
             return
-        if not output.unattended and now_ns >= max(self._save_ns, output.dose_ns) + SAVED_EVERY_NS:
+        if not output.unattended and now_ns >= max(self._save_ns, output.dose_ns) + SAVE_NS:
             self._save_ns = now_ns
             if not self._check():
                 return

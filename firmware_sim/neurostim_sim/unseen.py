@@ -63,6 +63,7 @@ def bound(dose: DoseRecord, memory: Memory, profile: Profile, contacts: Sequence
     """The most that can have flowed at each contact since the dose was last saved."""
     if not dose.is_stimulation:
         return _of_measurement(dose, contacts)
+    time_ns = dose.save_ns + UNSERVED_NS
     slot = memory.slots[dose.slot] if dose.slot < len(memory.slots) else None
     if slot is None or not slot.committed or slot.digest.hex() != dose.image:
         # Which program ran is not known any more: no contact carried more than the device can drive.
