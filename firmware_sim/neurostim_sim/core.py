@@ -8,7 +8,7 @@ line), `judging` and `commands` (what a host may ask), `output` (starts, stops, 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from neurostim.core.errors import ConfigError
 from neurostim.electrode.lead import Lead
@@ -22,6 +22,8 @@ from neurostim_sim.delivery import Delivery
 from neurostim_sim.entropy import Entropy, seeded
 from neurostim_sim.faults import Fault, parse_name
 from neurostim_sim.hardware import Hardware
+from neurostim_sim.home.controls import Button
+from neurostim_sim.home.mode import Home
 from neurostim_sim.judging import take
 from neurostim_sim.keyring import CODE_BYTES, Keyring
 from neurostim_sim.link import Link
@@ -149,6 +151,7 @@ class DeviceCore:
         due += self.keyring.due()
         due += self.output.due()
         due += self.supervision.due()
+        due += self.home.due()
         if due:
             times.append(clock.true_of(min(due)))
         return max(min(times), clock.true_ns) if times else None
@@ -183,7 +186,7 @@ class DeviceCore:
         self.clock.boot()
         self._dead = False
         memory = self.memory = Memory.load(Store(self._medium), self.profile.capabilities.slots)
-        account(memory, self.profile, self.tissue.contacts)
+        added = account(memory, self.profile, self.tissue.contacts)
         state = wake(memory)
         serial = self.profile.capabilities.serial_number
         self.entropy = self._entropy or seeded(self._seed, serial, memory.boot_count)
@@ -194,7 +197,9 @@ class DeviceCore:
             state, self.clock, self.hardware, memory, self.link.tell, self.entropy, self._traces
         )
         self.supervision = Supervision(self.clock, self.hardware, memory, self.link, self.output)
+        self.home = Home(self.clock, self.hardware, memory, self.output)
         try:
+            self.home.begin(added)
             memory.save()
         except PowerCut:
             self._dead = True
@@ -228,6 +233,46 @@ class DeviceCore:
         memory.save()
         self.restart()
 
+    def change_battery(self) -> None:
+        """Put a fresh battery in: the supply is off meanwhile, and output does not come back by itself."""
+        self.output.run()
+        self.output.lose_power()
+        self.hardware.change_battery()
+        self._boot()
+
+    # ------------------------------------------------------------------------ the patient's control
+
+    def press(self, button: Button) -> None:
+        """Press a button of the patient's control and let it go."""
+        self._touch(lambda: self.home.press(button))
+
+    def hold(self, button: Button) -> None:
+        """Press a button and keep it down until `let_go`; only DOWN repeats."""
+        self._touch(lambda: self.home.hold(button))
+
+    def let_go(self) -> None:
+        """Let go of the button that is held."""
+        self._touch(self.home.let_go)
+
+    def off_button(self) -> None:
+        """Press the off button: it cuts the supply of the output, whatever the processor does."""
+        if self._dead:
+            return
+        self.output.cut_supply()
+        self.hardware.off_pressed = True
+        self._touch(self.home.saw_off_button)
+
+    def _touch(self, act: Callable[[], None]) -> None:
+        if self._dead or self.supervision.hung_ns is not None:
+            return
+        try:
+            self.output.run()
+            self.home.watch()
+            act()
+            self.make_log_durable()
+        except PowerCut:
+            self._power_fails()
+
     def hang(self) -> None:
         """The processor stops; the output hardware goes on until its own watchdog acts."""
         self.supervision.hang()
@@ -252,6 +297,7 @@ class DeviceCore:
             self.output.run()
             self.supervision.watch()
             self.supervision.report()
+            self.home.watch()
             for session in list(self.sessions.open.values()):
                 if self.now_ns - session.heard_ns > m.SESSION_TIMEOUT_US * US:
                     self.close_session(session)
@@ -331,7 +377,7 @@ class DeviceCore:
     @property
     def autonomous(self) -> bool:
         """Whether the device is released for use at home."""
-        return bool(self.memory.extra.get("home", {}).get("active"))
+        return self.home.autonomous
 
     @property
     def dose_number(self) -> int:
@@ -375,11 +421,12 @@ class DeviceCore:
     def body_changed(self) -> None:
         """Resistances or the sensor have changed: the output sees it from now on."""
         self.output.refresh()
+        self.home.body_changed()
 
     def set_sensor(self, *, works: bool) -> None:
         """Let the output sensor work or stick."""
         self.hardware.sensor_works = works
-        self.output.refresh()
+        self.body_changed()
 
     def set_recharge(self, numerator: int, denominator: int) -> None:
         """Let the recharge source deliver this part of what it should."""

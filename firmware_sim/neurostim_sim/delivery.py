@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from neurostim.core.image import ProgramImage
 from neurostim.wire.messages import DEAD_MAN_RAMP_US, AreaDose
 from neurostim_sim.engine import EngineEvent, PulseEngine
+from neurostim_sim.engine.foresight import first_event
 from neurostim_sim.records import AC_PER_NC, DoseRecord, Memory
 from neurostim_sim.tissue import OutputPhysics, Tissue
 from neurostim_sim.trace import TraceFiles
@@ -29,6 +31,10 @@ class Delivery:
         Holds the life-long counters.
     recording : bool
         Whether rows are kept for a trace.
+    amplitudes_na : sequence of int, optional
+        Amplitudes to begin with; those of the image otherwise.
+    unattended : bool
+        Whether no host watches: then long stretches are summed, where nothing can happen in them.
     """
 
     def __init__(
@@ -40,12 +46,18 @@ class Delivery:
         memory: Memory,
         *,
         recording: bool,
+        amplitudes_na: Sequence[int] | None = None,
+        unattended: bool = False,
     ) -> None:
         self.image = image
         self.record = record
         self.start = record.start_tick
-        # Pulse by pulse: what flowed must not depend, not even by a rounding, on how time was cut.
-        self.engine = PulseEngine(image, tissue, physics, record=recording, closed_form=False)
+        # On a link pulse by pulse: what flowed must not depend, not even by a rounding, on how time was cut.
+        # Unattended, the device looks at its output only at moments of its own.
+        self.engine = PulseEngine(
+            image, tissue, physics, record=recording, amplitudes_na=amplitudes_na, closed_form=unattended
+        )
+        self._foreseen: tuple[int, int | None] | None = None
         self.commands: list[dict[str, Any]] = [{"at_ticks": 0, "name": "start"}]
         self._memory = memory
         self._recording = recording
@@ -96,6 +108,23 @@ class Delivery:
         """The supply is gone."""
         self._log("power_lost", ticks)
         self.engine.power_lost(self.at(ticks))
+
+    def first_event(self, ticks: int) -> int | None:
+        """When the output stage first sees something before a time, if nothing is commanded until then."""
+        if self._foreseen is None or self._foreseen[0] != ticks:
+            found = None
+            if ticks > self.start + self.engine.now_ticks:
+                found = first_event(self.engine, ticks - self.start)
+            self._foreseen = ticks, None if found is None else self.start + found
+        return self._foreseen[1]
+
+    def disturbed(self) -> None:
+        """Something has changed from outside: what was foreseen is void."""
+        self._foreseen = None
+
+    def clipped(self) -> list[int]:
+        """Pulses of each area in which the rail limited a current."""
+        return [area.clipped for area in self.engine.totals().areas]
 
     @property
     def silent_tick(self) -> int | None:
@@ -156,4 +185,5 @@ class Delivery:
             files.tell_lost(self.record.number, error)
 
     def _log(self, name: str, ticks: int, **more: int | str) -> None:
+        self.disturbed()
         self.commands.append({"at_ticks": self.at(ticks), "name": name, **more})

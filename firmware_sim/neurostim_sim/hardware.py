@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from neurostim_sim.home.battery import PERMILLE_PJ
 from neurostim_sim.profiles import Profile
 from neurostim_sim.servers.line import Dice
 from neurostim_sim.tissue import OutputPhysics, Tissue
@@ -30,6 +31,10 @@ class Hardware:
         Numerator and denominator: the part of what it should that the recharge source delivers.
     unplugged : list of int
         Contacts whose lead is out of its port.
+    drawn_pj : int
+        Energy drawn at home since the level last fell by a step [pJ].
+    off_pressed, battery_changed : bool
+        The off button was pressed, or the battery changed, and the processor has not seen it yet.
     """
 
     def __init__(self, profile: Profile, tissue: Tissue, dice: Dice) -> None:
@@ -41,6 +46,19 @@ class Hardware:
         self.sensor_works = True
         self.recharge = (1, 1)
         self.unplugged: list[int] = []
+        self.drawn_pj = 0
+        self.off_pressed = False
+        self.battery_changed = False
+
+    def change_battery(self) -> None:
+        """A fresh battery is in."""
+        self.battery, self.drained_s, self.drawn_pj = BATTERY_FULL, 0, 0
+        self.battery_changed = True
+
+    def draw(self, energy_pj: int) -> None:
+        """Energy has been drawn from the battery [pJ]."""
+        steps, self.drawn_pj = divmod(self.drawn_pj + energy_pj, PERMILLE_PJ)
+        self.battery = max(0, self.battery - steps)
 
     def drain(self) -> None:
         """One more second of output."""

@@ -22,7 +22,7 @@ from neurostim_sim.engine import EngineEvent
 from neurostim_sim.entropy import Entropy
 from neurostim_sim.hardware import Hardware
 from neurostim_sim.impedance import Measurement
-from neurostim_sim.records import DoseRecord, Memory
+from neurostim_sim.records import SAVE_NS, DoseRecord, Memory
 from neurostim_sim.trace import TraceFiles
 
 ON: Final = (DeviceState.DELIVERING, DeviceState.RAMPING_DOWN, DeviceState.MEASURING)
@@ -40,6 +40,15 @@ class Token:
     kind: ArmKind
     slot: int
     given_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unattended:
+    """A start that no host watches: amplitudes to begin with, how often it is saved, who is told before."""
+
+    amplitudes_na: Sequence[int]
+    save_ns: int
+    opened: Callable[[DoseRecord], None]
 
 
 class Output:
@@ -80,6 +89,7 @@ class Output:
         self.stop_tick = 0
         self.dose_ns = 0
         self.ramp_end_ns: int | None = None
+        self.unattended = False
         self._clock = clock
         self._hardware = hardware
         self._memory = memory
@@ -141,7 +151,12 @@ class Output:
             self.drop_token()
 
     def begin_dose(
-        self, kind: ArmKind, slot: int, image_hex: str, contacts: Sequence[int] = ()
+        self,
+        kind: ArmKind,
+        slot: int,
+        image_hex: str,
+        contacts: Sequence[int] = (),
+        unattended: Unattended | None = None,
     ) -> DoseRecord:
         """Count a dose and make it durable; only then may current flow."""
         memory = self._memory
@@ -160,18 +175,22 @@ class Output:
             memory.boot_count,
             start,
             contacts=list(contacts),
+            save_ns=SAVE_NS if unattended is None else unattended.save_ns,
         )
         memory.keep_dose(record)
+        self.unattended = unattended is not None
+        if unattended is not None:
+            unattended.opened(record)
         memory.note(self._clock.now_us, EventCode.DOSE_STARTED, record.number, value=slot)
         memory.save()
         self.dose_ns = self._clock.now_ns
         self.steps.clear()
         return record
 
-    def start_program(self, slot: int) -> DoseRecord:
-        """Start the program of a slot at its ramp."""
+    def start_program(self, slot: int, unattended: Unattended | None = None) -> DoseRecord:
+        """Start the program of a slot at its ramp; unattended at the amplitudes that are given."""
         held = self._memory.slots[slot]
-        record = self.begin_dose(ArmKind.STIMULATION, slot, held.digest.hex())
+        record = self.begin_dose(ArmKind.STIMULATION, slot, held.digest.hex(), unattended=unattended)
         hardware = self._hardware
         self.delivery = Delivery(
             decode_image(held.data),
@@ -180,15 +199,17 @@ class Output:
             hardware.physics(),
             self._memory,
             recording=self._traces is not None,
+            amplitudes_na=None if unattended is None else unattended.amplitudes_na,
+            unattended=unattended is not None,
         )
         if hardware.recharge != (1, 1):
             self.delivery.engine.set_recharge(*hardware.recharge, 0)
         self.enter(DeviceState.DELIVERING)
         return record
 
-    def start_measurement(self, contacts: list[int]) -> DoseRecord:
+    def start_measurement(self, contacts: list[int], unattended: Unattended | None = None) -> DoseRecord:
         """Start the impedance program."""
-        record = self.begin_dose(ArmKind.IMPEDANCE, m.NO_SLOT, bytes(32).hex(), contacts)
+        record = self.begin_dose(ArmKind.IMPEDANCE, m.NO_SLOT, bytes(32).hex(), contacts, unattended)
         self.measurement = Measurement(contacts)
         self.enter(DeviceState.MEASURING)
         return record
@@ -206,24 +227,46 @@ class Output:
 
     # -------------------------------------------------------------------------------------- stops
 
-    def soft_stop(self) -> int:
+    def soft_stop(self, cause: StopCause = StopCause.SOFT_STOP) -> int:
         """Fade the output out; returns the tick from which no unit starts."""
         now = self._clock.now_ticks
-        self._memory.note(
-            self._clock.now_us, EventCode.STOP_COMMANDED, self.dose_number, value=int(StopCause.SOFT_STOP)
-        )
+        self._memory.note(self._clock.now_us, EventCode.STOP_COMMANDED, self.dose_number, value=int(cause))
         if self.measurement is not None:
             self.stop_tick = now
-            self._end_dose(DeviceState.IDLE, StopCause.SOFT_STOP)
+            self._end_dose(DeviceState.IDLE, cause)
             return now
         assert self.delivery is not None
         if self.state is DeviceState.DELIVERING:
             self.delivery.soft_stop(now)
-            self._memory.cause = int(StopCause.SOFT_STOP)
+            self._memory.cause = int(cause)
             self.stop_tick = now
             self.enter(DeviceState.RAMPING_DOWN)
         silent = self.delivery.silent_tick
         return silent if silent is not None else now
+
+    def end_now(self, cause: StopCause) -> None:
+        """Complete the pulse under way and start none, without a latch: the patient's second stop."""
+        now = self._clock.now_ticks
+        if self.delivery is None or self.state not in (DeviceState.DELIVERING, DeviceState.RAMPING_DOWN):
+            return
+        self.delivery.stop(now)
+        self.stop_tick = now
+        self._end_dose(DeviceState.IDLE, cause)
+
+    def cut_supply(self) -> None:
+        """The supply of the output is gone at once, by a switch that needs no processor."""
+        if self.delivery is not None:
+            self.delivery.power_lost(self._clock.now_ticks)
+
+    def supply_was_cut(self) -> None:
+        """The processor sees that the off button was pressed, and latches it."""
+        memory = self._memory
+        self.token = None
+        memory.note(self._clock.now_us, EventCode.OFF_BUTTON, self.dose_number)
+        if self.state not in LATCHED:
+            memory.cause, memory.latched = int(StopCause.OFF_BUTTON), True
+            self.stop_tick = self._clock.now_ticks
+            self._end_dose(DeviceState.STOPPED, StopCause.OFF_BUTTON)
 
     def stop(self, *, emergency: bool) -> Reply:
         """STOP and EMERGENCY_STOP: executed in any state, and latched."""
@@ -337,18 +380,20 @@ class Output:
             tick = self.delivery.silent_tick if running else self.delivery.quiet_tick
             if tick is not None:
                 times.append(max(tick * self._clock.tick_ns, now_ns))
-            if self.state in ON:
+            if self.state in ON and not self.unattended:
                 times.append((now_ns // SERVICE_NS + 1) * SERVICE_NS)
         return times
 
     def refresh(self) -> None:
         """Resistances or the sensor have changed: the output sees it from now on."""
         if self.delivery is not None:
+            self.delivery.disturbed()
             self.delivery.engine.refresh(self._hardware.physics(), self.delivery.at(self._clock.now_ticks))
 
     def refresh_recharge(self) -> None:
         """The recharge source has changed."""
         if self.delivery is not None:
+            self.delivery.disturbed()
             at = self.delivery.at(self._clock.now_ticks)
             self.delivery.engine.set_recharge(*self._hardware.recharge, at)
 

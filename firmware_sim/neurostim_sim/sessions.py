@@ -38,7 +38,8 @@ class Outcome:
 class Session:
     """One open session, or one closed in this boot whose outcomes are still held.
 
-    ``channel`` seals it, where a handshake made it; ``line`` is the one its host was last heard on.
+    ``channel`` seals it, where a handshake made it; ``subject`` is for whom it works; ``line`` is the one its
+    host was last heard on.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Session:
     role: Role
     heard_ns: int
     channel: Channel | None = None
+    subject: str = ""
     line: int = 0
     sequence: int = 0
     sent: int = 0

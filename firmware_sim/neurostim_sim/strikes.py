@@ -74,6 +74,7 @@ def _plug(device: DeviceCore, *, plugged: bool) -> None:
                 device.tissue.contacts[number].plugged = False
                 held.append(number)
     device.memory.note(device.now_us, EventCode.LEAD_CHANGED, device.dose_number, 1, int(plugged))
+    device.home.lead_changed(1, plugged=plugged)
     if not plugged and device.delivery is not None and device.output_on:
         lost = [number for number in device.delivery.engine.contacts if number in held]
         if lost:

@@ -8,6 +8,7 @@ from neurostim.wire.layout import Reply, Request
 from neurostim.wire.messages import ErrorCode
 from neurostim_sim.commands import keys, loading, reading, sessions, starting, stopping
 from neurostim_sim.commands.table import Handlers
+from neurostim_sim.home import commands as home
 from neurostim_sim.sessions import Refusal, Session
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ HANDLERS: Final[Handlers] = {
     **loading.HANDLERS,
     **starting.HANDLERS,
     **stopping.HANDLERS,
+    **home.HANDLERS,
 }
 
 
@@ -31,6 +33,7 @@ def execute(device: DeviceCore, request: Request, session: Session | None) -> Re
     Refusal
         Where it is refused; then nothing was executed.
     """
+    device.home.refuse(request)
     handler = HANDLERS.get(type(request))
     if handler is None:
         raise Refusal(ErrorCode.UNKNOWN_TYPE)

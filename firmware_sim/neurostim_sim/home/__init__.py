@@ -1,0 +1,5 @@
+"""Use at home: what is released, what the patient's own control does, and the log of what was used."""
+
+from neurostim_sim.home.controls import Button, Signal
+
+__all__ = ["Button", "Signal"]
