@@ -17,6 +17,9 @@ REPLY_DEVICES: Final = 0x0005
 REQUEST_IMPORT: Final = 0x8003
 REPLY_IMPORT: Final = 0x0003
 
+BUSY: Final = 2
+"""Status of an import: another host has the device."""
+
 SUBMIT: Final = 1
 UNLINK: Final = 2
 SUBMITTED: Final = 3

@@ -9,7 +9,9 @@ import threading
 from typing import Final
 
 from neurostim.core.errors import TransportError
+from neurostim.transport.usb_errors import busy
 from neurostim.transport.usbip_client import (
+    BUSY,
     DEVICE_BYTES,
     OPERATION_BYTES,
     REPLY_DEVICES,
@@ -142,7 +144,8 @@ def import_device(host: str, port: int, bus_id: str) -> UsbipConnection:
     Raises
     ------
     TransportError
-        Codes ``link-open`` (no server), ``usbip-refused`` (no such device, or in use), ``usbip-protocol``.
+        Codes ``link-open`` (no server), ``usb-busy`` (in use), ``usbip-refused`` (no such device, or broken),
+        ``usbip-protocol``.
     """
     where = f"{host}:{port}"
     link = _connect(host, port)
@@ -150,7 +153,9 @@ def import_device(host: str, port: int, bus_id: str) -> UsbipConnection:
         link.sendall(encode_import_request(bus_id))
         status = read_operation(_exactly(link, OPERATION_BYTES), REPLY_IMPORT)
         if status != 0:
-            raise _refused(where, bus_id, host, port)
+            # Given up first: a server with a single place could not list its devices meanwhile.
+            link.close()
+            raise _refused(host, port, bus_id, status)
         device = read_device(_exactly(link, DEVICE_BYTES))
         if device.bus_id != bus_id:
             raise UsbipError(f"the server gave the device {device.bus_id!r}")
@@ -209,12 +214,17 @@ def _exactly(link: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
-def _refused(where: str, bus_id: str, host: str, port: int) -> TransportError:
-    offered = ", ".join(device.bus_id for device in exported_devices(host, port))
+def _refused(host: str, port: int, bus_id: str, status: int) -> TransportError:
+    if status == BUSY:
+        return busy(f"{bus_id} at {host}:{port}")
+    offered = ""
+    # What it offers instead is a courtesy; the refusal stands without it.
+    with contextlib.suppress(TransportError):
+        offered = ", ".join(device.bus_id for device in exported_devices(host, port))
     return TransportError(
-        f"the USB/IP server at {where} does not give the device {bus_id}",
+        f"the USB/IP server at {host}:{port} does not give the device {bus_id} (status {status})",
         allowed=f"a device it exports: {offered}" if offered else "",
-        remedy="Another program may hold it; one program at a time controls a stimulator.",
+        remedy="Plug the stimulator in there, and export it.",
         code="usbip-refused",
     )
 
