@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from neurostim_sim.servers.line import LINE_FAULTS, Line
+
+LINES_APART: Final = 1_000_003
+"""Between the seeds of two lines."""
 
 
 class Core(Protocol):
@@ -14,14 +17,17 @@ class Core(Protocol):
     def label_code(self) -> str:
         """Code on the device's label."""
 
-    def receive(self, data: bytes) -> None:
-        """Take bytes off the line at the present moment."""
+    def receive(self, data: bytes, line: int = 0) -> None:
+        """Take bytes off a line at the present moment."""
 
     def advance(self, to_ns: int) -> None:
         """Let time pass."""
 
-    def take_output(self) -> bytes:
-        """Bytes to put on the line."""
+    def take_output(self, line: int = 0) -> bytes:
+        """Bytes to put on a line."""
+
+    def drop_line(self, line: int) -> None:
+        """A line is gone."""
 
     def next_event_ns(self) -> int | None:
         """When the device next does something on its own."""
@@ -33,32 +39,61 @@ class Core(Protocol):
         """Finish what is being recorded."""
 
 
+class _Cable:
+    """Both directions of one line."""
+
+    def __init__(self, seed: int, number: int) -> None:
+        self.to_device = Line(2 * seed + number * LINES_APART)
+        self.to_host = Line(2 * seed + number * LINES_APART + 1)
+
+    def inject(self, name: str, at_ns: int) -> None:
+        self.to_device.inject(name, at_ns)
+        self.to_host.inject(name, at_ns)
+
+    def cut(self) -> None:
+        self.to_device.cut()
+        self.to_host.cut()
+
+
 class AttachedDevice:
-    """A core behind a cable.
+    """A core behind cables: one, or more where several hosts have a line each.
 
     Parameters
     ----------
     core : Core
     seed : int
-        Decides what faults of the line do to which frame.
+        Decides what faults of a line do to which frame.
     """
 
     def __init__(self, core: Core, seed: int = 0) -> None:
         self.core = core
-        self._to_device = Line(2 * seed)
-        self._to_host = Line(2 * seed + 1)
+        self._seed = seed
+        self._cables = {0: _Cable(seed, 0)}
+        self._line_faults: list[tuple[str, int]] = []
 
     def inject(self, name: str, at_ns: int) -> None:
-        """Schedule a fault of the line or of the device."""
-        if name in LINE_FAULTS:
-            self._to_device.inject(name, at_ns)
-            self._to_host.inject(name, at_ns)
-        else:
+        """Schedule a fault of the lines or of the device."""
+        if name not in LINE_FAULTS:
             self.core.inject(name, at_ns)
+            return
+        self._line_faults.append((name, at_ns))
+        for cable in self._cables.values():
+            cable.inject(name, at_ns)
 
-    def hear(self, data: bytes, now_ns: int) -> None:
-        """Take bytes from the host."""
-        self._to_device.send(data, now_ns)
+    def join(self, line: int) -> None:
+        """Put one more cable in; the same faults act on it."""
+        cable = self._cables[line] = _Cable(self._seed, line)
+        for name, at_ns in self._line_faults:
+            cable.inject(name, at_ns)
+
+    def leave(self, line: int) -> None:
+        """Take a cable out for good."""
+        self._cables.pop(line, None)
+        self.core.drop_line(line)
+
+    def hear(self, data: bytes, now_ns: int, line: int = 0) -> None:
+        """Take bytes from a host."""
+        self._cables[line].to_device.send(data, now_ns)
 
     def advance(self, now_ns: int) -> None:
         """Let the device live up to ``now_ns``: bytes reach it, and it answers, each at its own time."""
@@ -66,31 +101,31 @@ class AttachedDevice:
             self._step(at_ns)
         self._step(now_ns)
 
-    def take(self, now_ns: int) -> bytes:
-        """Bytes that have reached the host by now."""
-        return self._to_host.due(now_ns)
+    def take(self, now_ns: int, line: int = 0) -> bytes:
+        """Bytes that have reached a host by now."""
+        return self._cables[line].to_host.due(now_ns)
 
     def next_ns(self) -> int | None:
-        """When something happens next, without further bytes from the host."""
-        times = [at_ns for at_ns in (self._next_inside(), self._to_host.next_ns()) if at_ns is not None]
-        return min(times, default=None)
+        """When something happens next, without further bytes from a host."""
+        times = [self._next_inside(), *(cable.to_host.next_ns() for cable in self._cables.values())]
+        return min((at_ns for at_ns in times if at_ns is not None), default=None)
 
     def cut(self) -> None:
-        """The cable is out: what was under way is lost."""
-        self._to_device.cut()
-        self._to_host.cut()
+        """The cables are out: what was under way is lost."""
+        for cable in self._cables.values():
+            cable.cut()
 
     def _step(self, at_ns: int) -> None:
         self.core.advance(at_ns)
-        arrived = self._to_device.due(at_ns)
-        if arrived:
-            self.core.receive(arrived)
-        answer = self.core.take_output()
-        if answer:
-            self._to_host.send(answer, at_ns)
+        for line, cable in self._cables.items():
+            arrived = cable.to_device.due(at_ns)
+            if arrived:
+                self.core.receive(arrived, line)
+        for line, cable in self._cables.items():
+            answer = self.core.take_output(line)
+            if answer:
+                cable.to_host.send(answer, at_ns)
 
     def _next_inside(self) -> int | None:
-        times = [
-            at_ns for at_ns in (self.core.next_event_ns(), self._to_device.next_ns()) if at_ns is not None
-        ]
-        return min(times, default=None)
+        times = [self.core.next_event_ns(), *(cable.to_device.next_ns() for cable in self._cables.values())]
+        return min((at_ns for at_ns in times if at_ns is not None), default=None)

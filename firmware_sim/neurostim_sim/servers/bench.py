@@ -17,7 +17,6 @@ from typing import Any, Final, Protocol, TextIO
 from neurostim.core.errors import ConfigError, NeurostimError
 from neurostim_sim.servers.attached import AttachedDevice
 from neurostim_sim.servers.clock import Clock
-from neurostim_sim.servers.line import DELIMITER, HOLD_BYTES
 from neurostim_sim.servers.ports import Endpoint, PtyPort, TcpPort
 
 LONGEST_WAIT_NS: Final = 200_000_000
@@ -32,44 +31,45 @@ ORDERS: Final = {
 
 
 class Hosts:
-    """Those connected; the bytes of each reach the device in whole frames, so that none garbles another."""
+    """Those connected, each with a line of its own to the device."""
 
-    def __init__(self) -> None:
-        self._held: dict[Endpoint, bytes] = {}
+    def __init__(self, device: AttachedDevice) -> None:
+        self._device = device
+        self._lines: dict[Endpoint, int] = {}
+        self._last = 0
 
     def add(self, endpoint: Endpoint) -> None:
         """Take a host in."""
-        self._held[endpoint] = b""
+        self._last += 1
+        self._lines[endpoint] = self._last
+        self._device.join(self._last)
 
     def remove(self, endpoint: Endpoint) -> None:
-        """Let a host go; a frame it had not finished is lost."""
-        self._held.pop(endpoint, None)
+        """Let a host go, with a frame that it had not finished and what was on its way."""
+        line = self._lines.pop(endpoint, None)
+        if line is not None:
+            self._device.leave(line)
         endpoint.close()
 
-    def whole_frames(self, endpoint: Endpoint, data: bytes) -> bytes:
-        """The frames that ``data`` completes."""
-        data = self._held[endpoint] + data
-        whole, delimiter, rest = data.rpartition(DELIMITER)
-        if len(rest) > HOLD_BYTES:
-            whole, delimiter, rest = data, b"", b""
-        self._held[endpoint] = rest
-        return whole + delimiter
+    def hear(self, endpoint: Endpoint, data: bytes, now_ns: int) -> None:
+        """Pass on what a host has said."""
+        self._device.hear(data, now_ns, self._lines[endpoint])
 
-    def send(self, data: bytes) -> None:
-        """Send to every host: the line is shared."""
-        for endpoint in list(self._held):
+    def send(self, now_ns: int) -> None:
+        """Send to each host what is for it."""
+        for endpoint, line in list(self._lines.items()):
             try:
-                endpoint.write(data)
+                endpoint.write(self._device.take(now_ns, line))
             except OSError:
                 continue  # its next read tells that it has gone
 
     def clear(self) -> None:
         """Cut everyone off."""
-        for endpoint in list(self._held):
+        for endpoint in list(self._lines):
             self.remove(endpoint)
 
     def __iter__(self) -> Iterator[Endpoint]:
-        return iter(list(self._held))
+        return iter(list(self._lines))
 
 
 class Port(Protocol):
@@ -114,7 +114,7 @@ class Bench:
         self._clock = clock
         self._tell = tell
         self._origin_ns = clock.monotonic_ns()
-        self._hosts = Hosts()
+        self._hosts = Hosts(device)
         self._selector = selectors.DefaultSelector()
         self._orders: list[str] = []
         self._awake, self._waker = socket.socketpair()
@@ -198,9 +198,10 @@ class Bench:
             self._obey(self._orders.pop(0).split())
 
     def _send(self, now_ns: int) -> None:
-        data = self._device.take(now_ns)
-        if data:
-            self._hosts.send(data)
+        self._hosts.send(now_ns)
+        for endpoint in self._hosts:
+            room = selectors.EVENT_WRITE if endpoint.unsent else 0
+            self._selector.modify(endpoint, selectors.EVENT_READ | room)
 
     def _ready(self, source: Any) -> None:
         if source is self._awake:
@@ -220,10 +221,9 @@ class Bench:
             self._selector.unregister(endpoint)
             self._hosts.remove(endpoint)
             return
-        frames = self._hosts.whole_frames(endpoint, data)
-        if frames:
+        if data:
             now_ns = self._now_ns()
-            self._device.hear(frames, now_ns)
+            self._hosts.hear(endpoint, data, now_ns)
             self._device.advance(now_ns)
             self._send(now_ns)
 

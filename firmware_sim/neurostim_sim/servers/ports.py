@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from neurostim.core.errors import ConfigError, TransportError
+from neurostim_sim.servers.unsent import Unsent
 
-MOST_BUFFERED: Final = 1 << 16
 READ_BYTES: Final = 1 << 14
 
 
@@ -24,7 +24,11 @@ class Endpoint(Protocol):
         """Bytes from the host, or None where it has gone."""
 
     def write(self, data: bytes) -> None:
-        """Send to the host; what it does not take in time is dropped, as on a serial line."""
+        """Send to the host, and what it did not take before; see `Unsent` for what it never takes."""
+
+    @property
+    def unsent(self) -> Unsent:
+        """What waits for the host."""
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -40,6 +44,7 @@ class PtyPort:
         self._link = link
         self._master = -1
         self._slave = -1
+        self.unsent = Unsent()
 
     @property
     def url(self) -> str:
@@ -92,10 +97,9 @@ class PtyPort:
             return b""
 
     def write(self, data: bytes) -> None:
-        """Send; what the line does not take at once is lost."""
-        with contextlib.suppress(BlockingIOError):
-            while data:
-                data = data[os.write(self._master, data) :]
+        """Send as much as the line takes; the rest waits."""
+        self.unsent.put(data)
+        self.unsent.send(lambda piece: os.write(self._master, piece))
 
     def close(self) -> None:
         """Unplug: the host's reads fail from now on, and the link is gone."""
@@ -108,6 +112,7 @@ class PtyPort:
         os.close(self._master)
         os.close(self._slave)
         self._master = self._slave = -1
+        self.unsent = Unsent()
 
 
 class TcpClient:
@@ -117,7 +122,7 @@ class TcpClient:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
-        self._pending = b""
+        self.unsent = Unsent()
 
     def fileno(self) -> int:
         """Descriptor to wait for."""
@@ -133,12 +138,9 @@ class TcpClient:
             return None
 
     def write(self, data: bytes) -> None:
-        """Send; what piles up beyond 64 KiB is dropped whole."""
-        if len(self._pending) + len(data) <= MOST_BUFFERED:
-            self._pending += data
-        with contextlib.suppress(OSError):
-            while self._pending:
-                self._pending = self._pending[self._connection.send(self._pending) :]
+        """Send as much as the connection takes; the rest waits."""
+        self.unsent.put(data)
+        self.unsent.send(self._connection.send)
 
     def close(self) -> None:
         """Hang up."""
