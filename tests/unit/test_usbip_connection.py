@@ -48,6 +48,7 @@ def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
     usb.util.dispose_resources(bench.device)
+    bench.device.backend.finalize()
     bench.server.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("usbip")]
 

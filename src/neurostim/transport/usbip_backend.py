@@ -71,6 +71,10 @@ class UsbipBackend(usb.backend.IBackend):  # type: ignore[misc]
             self._read_configuration(index) for index in range(self._device.bNumConfigurations)
         )
 
+    def _finalize_object(self) -> None:
+        # A device that was found and never opened has no handle that would give it back.
+        self._connection.close()
+
     # What there is.
 
     def enumerate_devices(self) -> Iterator[UsbipConnection]:
