@@ -128,12 +128,10 @@ def _endpoints(interface: int) -> bytes:
 
 
 def bos_descriptor() -> bytes:
-    """The binary object store: no link power management, and where Microsoft's descriptor set is."""
-    extension = struct.pack("<BBBI", 7, CAPABILITY, 0x02, 0)
+    """The binary object store: where Microsoft's descriptor set is."""
     platform = struct.pack("<BBBB", 28, CAPABILITY, 0x05, 0) + MS_PLATFORM.bytes_le
     platform += struct.pack("<IHBB", MS_WINDOWS_8_1, len(ms_descriptor_set()), MS_VENDOR_CODE, 0)
-    body = extension + platform
-    return struct.pack("<BBHB", 5, BOS, 5 + len(body), 2) + body
+    return struct.pack("<BBHB", 5, BOS, 5 + len(platform), 1) + platform
 
 
 def ms_descriptor_set() -> bytes:
