@@ -25,7 +25,8 @@ def encode(data: bytes) -> bytes:
     """Stuff ``data``; the result holds no zero byte and no delimiter."""
     runs = data.split(b"\0")
     if len(data) < _RUN:
-        return b"".join([_CODES[len(run)] + run for run in runs])
+        # Zeros stand in rows, as in a header: most runs are empty.
+        return b"".join([_CODES[len(run)] + run if run else b"\1" for run in runs])
     out = bytearray()
     last = len(runs) - 1
     for index, run in enumerate(runs):

@@ -10,7 +10,7 @@ import enum
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from neurostim.core.errors import ProtocolError
 from neurostim.wire import cobs
@@ -35,8 +35,7 @@ _MIN_BYTES: Final = HEADER_BYTES + CRC_BYTES
 _MAX_STUFFED: Final = MAX_FRAME_BYTES - 2
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame, unpacked.
 
     Attributes
