@@ -50,6 +50,11 @@ class Hardware:
         self.off_pressed = False
         self.battery_changed = False
 
+    @property
+    def carries_ns(self) -> int:
+        """Time for which the battery carries supervised output from now on [ns]."""
+        return self.battery * BATTERY_SECONDS * 1_000_000_000 // BATTERY_FULL
+
     def change_battery(self) -> None:
         """A fresh battery is in."""
         self.battery, self.drained_s, self.drawn_pj = BATTERY_FULL, 0, 0

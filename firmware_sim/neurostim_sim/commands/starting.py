@@ -20,7 +20,7 @@ from neurostim_sim.commands.loading import slot_of, within_limits
 from neurostim_sim.commands.table import Handlers
 from neurostim_sim.hardware import LEAST_BATTERY
 from neurostim_sim.impedance import contacts_of_mask
-from neurostim_sim.output import LATCHED, ON
+from neurostim_sim.output import LATCHED, ON, Token
 from neurostim_sim.records import NO_DIGEST, DoseRecord
 from neurostim_sim.sessions import Refusal, Session
 
@@ -37,8 +37,7 @@ def _arm(device: DeviceCore, request: m.Arm, _session: Session | None) -> Reply:
         raise Refusal(ErrorCode.WRONG_STATE)
     if not device.supervision.supervised:
         raise Refusal(ErrorCode.NOT_SUPERVISED)
-    if device.battery < LEAST_BATTERY:
-        raise Refusal(ErrorCode.BATTERY, device.battery)
+    _check_battery(device, 0)
     if not device.hardware.sensor_works:
         device.fault(FaultCode.SENSOR)
         raise Refusal(ErrorCode.INTERNAL, 0, "the output sensor fails its self-test")
@@ -51,7 +50,9 @@ def _arm(device: DeviceCore, request: m.Arm, _session: Session | None) -> Reply:
             raise Refusal(ErrorCode.DIGEST_MISMATCH)
         if slot.approval != request.approval_sha256:
             raise Refusal(ErrorCode.APPROVAL_MISMATCH)
-        within_limits(device, decode_image(slot.data), slot.ranges)
+        image = decode_image(slot.data)
+        within_limits(device, image, slot.ranges)
+        _check_battery(device, image.duration_ns)
     elif request.slot != m.NO_SLOT:
         raise Refusal(ErrorCode.BAD_SLOT)
     elif request.image_sha256 != NO_DIGEST:
@@ -62,6 +63,18 @@ def _arm(device: DeviceCore, request: m.Arm, _session: Session | None) -> Reply:
     device.memory.note(device.now_us, EventCode.ARMED, value=int(request.kind))
     device.output.enter(DeviceState.ARMED)
     return m.ArmReply(token, m.ARM_TOKEN_VALID_US, device.memory.dose_count)
+
+
+def _check_battery(device: DeviceCore, duration_ns: int) -> None:
+    """Nothing is started that the battery could not carry to its end; 0 is a program without one."""
+    if device.battery < LEAST_BATTERY or duration_ns >= device.hardware.carries_ns:
+        raise Refusal(ErrorCode.BATTERY, device.battery)
+
+
+def _duration_ns(device: DeviceCore, token: Token) -> int:
+    if token.kind is not ArmKind.STIMULATION:
+        return 0
+    return decode_image(device.memory.slots[token.slot].data).duration_ns
 
 
 def _use_token(device: DeviceCore, value: int, kind: ArmKind, expected: int) -> int:
@@ -86,8 +99,7 @@ def _use_token(device: DeviceCore, value: int, kind: ArmKind, expected: int) -> 
             raise Refusal(ErrorCode.TOKEN_EXPIRED)
         if expected != device.memory.dose_count:
             raise Refusal(ErrorCode.DOSE_COUNT_MISMATCH, device.memory.dose_count)
-        if device.battery < LEAST_BATTERY:
-            raise Refusal(ErrorCode.BATTERY, device.battery)
+        _check_battery(device, _duration_ns(device, token))
     except Refusal:
         device.output.enter(DeviceState.IDLE)
         raise

@@ -31,21 +31,44 @@ def _soft_stop(device: DeviceCore, _request: Request, _session: Session | None) 
 
 def _clear(device: DeviceCore, request: m.Clear, _session: Session | None) -> Reply:
     memory = device.memory
-    if device.state in ON:
-        raise Refusal(ErrorCode.OUTPUT_ON)
     if device.state not in LATCHED:
-        raise Refusal(ErrorCode.WRONG_STATE)
+        raise Refusal(ErrorCode.OUTPUT_ON if device.state in ON else ErrorCode.WRONG_STATE)
+    if device.output_on:
+        # Contacts are still driven or shorted: what is latched is not over.
+        raise Refusal(ErrorCode.OUTPUT_ON)
     if (request.stop_cause, request.fault) != (memory.cause, memory.fault):
         raise Refusal(ErrorCode.CLEAR_MISMATCH)
-    flat = memory.fault == FaultCode.BATTERY and device.battery < LEAST_BATTERY
-    out = memory.fault == FaultCode.LEAD_UNPLUGGED and bool(device.hardware.unplugged)
-    if flat or out or (memory.fault == FaultCode.SENSOR and not device.hardware.sensor_works):
+    if _cause_is_present(device):
         raise Refusal(ErrorCode.CAUSE_PRESENT)
     memory.note(device.now_us, EventCode.CLEARED, value=memory.cause)
     memory.latched, memory.fault = False, int(FaultCode.NONE)
     memory.save()
     device.output.enter(DeviceState.IDLE)
     return m.ClearReply(device.state)
+
+
+def _cause_is_present(device: DeviceCore) -> bool:
+    """What the device can tell with its output off."""
+    match FaultCode(device.memory.fault):
+        case FaultCode.BATTERY:
+            return device.battery < LEAST_BATTERY
+        case FaultCode.LEAD_UNPLUGGED:
+            return bool(device.hardware.unplugged)
+        case FaultCode.SENSOR:
+            return not device.hardware.sensor_works
+        case FaultCode.OPEN_CIRCUIT:
+            # A broken wire only a measurement shows, which needs a start; a lead that was pulled is seen.
+            return _contact_of_fault(device, FaultCode.OPEN_CIRCUIT) in device.hardware.unplugged
+        case _:
+            return False
+
+
+def _contact_of_fault(device: DeviceCore, fault: FaultCode) -> int:
+    """Contact that the event log names for the latest such fault, 0 where it does not tell."""
+    for _, _, _, code, _, place, value in reversed(device.memory.log):
+        if (code, value) == (EventCode.FAULT, fault):
+            return place
+    return 0
 
 
 HANDLERS: Final[Handlers] = {
