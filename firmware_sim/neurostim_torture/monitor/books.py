@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from neurostim_torture.monitor.history import History
 from neurostim_torture.monitor.records import RECHARGE, STIM, Books, Counter, Violation
 from neurostim_torture.monitor.rule import rule
 
-NONE = Counter(0, 0, 0, 0)
+NONE: Final = Counter(0, 0, 0, 0)
+MEASURED_AC: Final = 33 * 10 * 500_000 * 50_000
+"""What a measurement may give to one contact: 10 pulses of 0.5 mA x 50 us for each of at most 33."""
 
 
 def integrated(doses: list[Dose]) -> dict[int, Counter]:
@@ -50,19 +53,39 @@ def counters_are_the_charge(history: History) -> Iterator[Violation]:
         for contact in sorted(set(book.counters) | set(flowed)):
             told, start = book.counters.get(contact, NONE), book.at_start.get(contact, NONE)
             true = flowed.get(contact, NONE)
-            text = _differs(history, told, start, true)
+            text = _differs(history, contact, told, start, true)
             if text:
                 yield Violation("counters-are-the-charge", book.at_ns, f"contact {contact}: {text}")
                 break
 
 
-def _differs(history: History, told: Counter, start: Counter, true: Counter) -> str:
+def unseen_ac(history: History, contact: int) -> int:
+    """The most that may be counted too much at a contact for one loss of power [aC]: see `Bounds`."""
+    setting, most = history.setting, 0
+    for program in setting.programs:
+        charge = 0
+        for area in program.areas:
+            share = abs(dict(area.shares).get(contact, 0))
+            if share:
+                numerator, denominator = area.period
+                units = setting.bounds.unseen_ns * denominator // numerator + 3
+                step = setting.step_na * area.ratio
+                size = (area.approved.max_na * share // (1000 * step) + 1) * step
+                phases = 2 if area.recharge == "triphasic" else 1
+                charge += units * area.burst_pulses * size * phases * area.width_ns
+        most = max(most, charge)
+    if history.intents_of("measure"):
+        most += MEASURED_AC
+    return most + most * setting.bounds.unseen_permille // 1000 + 1
+
+
+def _differs(history: History, contact: int, told: Counter, start: Counter, true: Counter) -> str:
     lost = sum(
         any(dose.began_ns < power.at_ns for dose in history.doses)
         for power in history.powers
         if power.what != "boot"
     )
-    spare = history.setting.bounds.boot_rounding_ac * lost
+    spare = lost * unseen_ac(history, contact)
     for name in ("cathodic_ac", "anodic_ac"):
         counted = getattr(told, name) - getattr(start, name)
         right = getattr(true, name)

@@ -54,8 +54,8 @@ def silent_without_host(history: History) -> Iterator[Violation]:
 
 
 @rule(
-    "no supervised pulse ends later than 1.5 s after the program or its journal last showed that it lives",
-    "safety facts: the heartbeat is fed by a supervisor that saw both tokens within 1 s",
+    "no supervised pulse ends later than 1.51 s after the program or its journal last showed that it lives",
+    "safety facts: a supervisor that saw both tokens within 1 s; their signs are told every 10 ms",
 )
 def silent_without_program(history: History) -> Iterator[Violation]:
     """Judge each dose that a host began by the signs of the program and of its journal."""

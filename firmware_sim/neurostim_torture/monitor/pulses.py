@@ -114,7 +114,8 @@ def _recovery_of(
         last = np.ones(len(unit), dtype=bool)
         last[:-1] = (unit[1:] != unit[:-1]) | (pulses.area[1:] != pulses.area[:-1])
         mine &= last
-        # A burst that a stop ended early owes its recovery after the pulse it ended with.
+        # A burst that the sources were cut in has the recovery of the cut instead.
+        mine &= (pulses.pulse == area.burst_pulses - 1) | (dose.last_ns < cut_ns - area.period[0])
     allowance_ns = area.interphase_ns + least * dose.tick_ns
     mine &= dose.true_ns(pulses.end) + allowance_ns < cut_ns
     wanted = np.flatnonzero(mine)
@@ -193,9 +194,13 @@ def lost_contacts(history: History) -> Iterator[Violation]:
             for index, area in enumerate(program.areas):
                 if not any(contact in body.contacts for contact, _ in area.shares):
                     continue
+                if _healed_ns(history, body) <= dose.began_ns:
+                    continue
                 mine = (pulses.area == index) & (starts > body.at_ns + dose.tick_ns)
-                most = 0 if body.what == "out" else allowed
-                if int(np.count_nonzero(mine & (starts < _healed_ns(history, body)))) < most:
+                # A lead that was out before the start is found open by the first pulses.
+                most = 0 if body.what == "out" and body.at_ns >= dose.began_ns else allowed
+                back_ns = _healed_ns(history, body)
+                if most and int(np.count_nonzero(mine & (starts < back_ns))) < most:
                     continue
                 after = np.flatnonzero(mine)
                 if after.size > most:
@@ -209,11 +214,13 @@ def lost_contacts(history: History) -> Iterator[Violation]:
 
 
 def _healed_ns(history: History, lost: Body) -> int:
-    """When an open contact closed again; far away where it did not."""
+    """When a lost contact was there again; far away where it was not."""
     again = (
         body.at_ns
         for body in history.bodies
-        if body.what == "healed" and body.at_ns >= lost.at_ns and set(body.contacts) & set(lost.contacts)
+        if body.what in ("healed", "in")
+        and body.at_ns >= lost.at_ns
+        and set(body.contacts) & set(lost.contacts)
     )
     return min(again, default=1 << 62)
 

@@ -100,12 +100,13 @@ class Bounds:
     a stop frame, ``emergency`` after it took an emergency stop; ``soft_stop`` after it took a soft stop;
     ``watchdog`` after the processor stood still; ``lease`` is the oldest frame that may raise output;
     ``token`` the age of an arm token; ``open_pulses`` how many pulses an open contact may see,
-    ``unbalanced_pulses`` how many a failing source; ``boot_rounding_ac`` is what a contact's counter may be
-    above the integrated charge for each loss of power.
+    ``unbalanced_pulses`` how many a failing source; ``unseen_ns`` is how long output may have run since the
+    counters were last stored: for each loss of power they may count what the program gives in that time too
+    much, and ``unseen_permille`` of it.
     """
 
     silence_ns: int = 500 * MS
-    supervisor_ns: int = 1_600 * MS
+    supervisor_ns: int = 1_510 * MS
     stop_intent_ns: int = 500 * MS
     stop_taken_ns: int = 0
     emergency_ns: int = 20_000
@@ -118,7 +119,8 @@ class Bounds:
     unbalanced_pulses: int = 3
     patient_starts: int = 5
     patient_starts_within_ns: int = 60 * SECOND
-    boot_rounding_ac: int = 0
+    unseen_ns: int = 1_510 * MS
+    unseen_permille: int = 50
     pairing_tries: int = 3
     pairing_lockout_ns: int = 600 * SECOND
 
