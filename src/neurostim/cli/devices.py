@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from neurostim.cli import console
+from neurostim.cli.links import KEYS_OPTION, opened, words_of_key
 from neurostim.core.errors import TransportError
 from neurostim.core.units import format_current, format_time
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from neurostim.device import Stimulator
     from neurostim.device.discovery import BusWatch, Change, SerialPortInfo, UsbDeviceInfo
 
 app = typer.Typer()
@@ -34,6 +34,7 @@ def devices(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on telling what arrives and leaves, until Ctrl-C.")
     ] = False,
+    keys: KEYS_OPTION = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """List serial ports and USB stimulators without opening any; with --device, identify those named."""
@@ -52,7 +53,7 @@ def devices(
     except TransportError as error:
         # Serial ports are there all the same; what is wrong with the USB is told beside them.
         problem = str(error)
-    identified = [identify(url) for url in device or []]
+    identified = [identify(url, keys) for url in device or []]
     if as_json:
         console.emit_json(
             {
@@ -123,15 +124,11 @@ def _print_usb(screen: Console, found: UsbDeviceInfo) -> None:
         screen.print(f"  [yellow]{found.problem}[/] {found.remedy}")
 
 
-def identify(url: str) -> dict[str, Any]:
+def identify(url: str, keys: str | None = None) -> dict[str, Any]:
     """Who answers at ``url``, asked without taking control."""
-    from neurostim.device import driver
-    from neurostim.device.registry import NATIVE
     from neurostim.wire.messages import Role
 
-    stimulator: Stimulator = driver(NATIVE)(url)
-    with stimulator:
-        stimulator.open(Role.OBSERVE)
+    with opened(url, keys, role=Role.OBSERVE) as stimulator:
         identity, capabilities = stimulator.identity, stimulator.capabilities
         status = stimulator.status().result()
         return {
@@ -142,6 +139,7 @@ def identify(url: str) -> dict[str, Any]:
             "profile": identity.profile,
             "protocol": identity.protocol_version,
             "boots": identity.boot_count,
+            "session": words_of_key(stimulator),
             "state": status.state.name.lower(),
             "doses": status.dose_count,
             "battery": f"{status.battery_permille / 10:g} %",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurostim.cli import console, exits, paths
+from neurostim.cli.links import KEYS_OPTION, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,20 +31,20 @@ def impedance(
     journal: Annotated[
         Path | None, typer.Option("--journal", metavar="DIR", help="Folder of the session journals.")
     ] = None,
+    keys: KEYS_OPTION = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
 ) -> None:
     """Measure impedances: balanced pulses of 0.5 mA and 50 us, each contact against all others.
 
     The measurement counts as a dose of its own. Exit code 1 where a contact is open, short or clipped.
     """
-    from neurostim.device import connect
     from neurostim.electrode.library import lead as lead_of
     from neurostim.session import Session
 
     console.err().print(console.RESEARCH_NOTICE, style="bold yellow")
     leads = [lead_of(name) for name in lead]
     folder = journal or paths.default_journal()
-    with connect(device) as stimulator, Session(stimulator, None, leads, folder) as session:
+    with opened(device, keys) as stimulator, Session(stimulator, None, leads, folder) as session:
         measured = session.measure()
     readings = list(measured.contacts.values())
     if as_json:

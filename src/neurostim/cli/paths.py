@@ -10,3 +10,10 @@ def default_journal() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("neurostim") / "journal"
+
+
+def default_paired() -> Path:
+    """The file that tells which devices were paired with this computer, and where their keys are."""
+    from platformdirs import user_data_path
+
+    return user_data_path("neurostim") / "paired.json"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from neurostim.cli import console, exits, paths
+from neurostim.cli.links import KEYS_OPTION, opened
 from neurostim.core.errors import (
     CommandTimeout,
     ConfigError,
@@ -81,6 +82,7 @@ def run(
         bool, typer.Option("--clear", help="Release the latch of an earlier stop that is shown.")
     ] = False,
     slot: Annotated[int, typer.Option(min=0, max=255, help="Program slot of the device.")] = 0,
+    keys: KEYS_OPTION = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document at the end.")] = False,
 ) -> None:
     """Deliver a program on a device: measure, judge, load, verify, start, watch, stop, reconcile.
@@ -88,7 +90,6 @@ def run(
     Ctrl-C stops softly; a second Ctrl-C is an emergency stop.
     """
     from neurostim.cli.program import load
-    from neurostim.device import connect
     from neurostim.electrode.library import lead
     from neurostim.session import Session
 
@@ -99,7 +100,7 @@ def run(
     program = load(file)
     leads = [lead(name) for name in program.leads]
     folder = journal or paths.default_journal()
-    with connect(device) as stimulator:
+    with opened(device, keys) as stimulator:
         if settle is not None:
             settle_earlier(folder, stimulator, settle, screen)
         await_control(stimulator, screen)

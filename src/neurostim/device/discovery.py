@@ -20,6 +20,7 @@ from neurostim.transport import (
     serial_ports,
     usb_devices,
 )
+from neurostim.wire.messages import Role
 
 __all__ = [
     "INSTALL_RULE",
@@ -64,7 +65,13 @@ def watch_ports() -> BusWatch:
     return BusWatch(lambda: (*discover(), *discover_usb()))
 
 
-def connect(url: str, driver_name: str = NATIVE, *, keys: HostKeys | None = None) -> Stimulator:
+def connect(
+    url: str,
+    driver_name: str = NATIVE,
+    *,
+    keys: HostKeys | None = None,
+    role: Role = Role.CONTROL,
+) -> Stimulator:
     """Open the stimulator at an address, ready for commands.
 
     Parameters
@@ -76,6 +83,8 @@ def connect(url: str, driver_name: str = NATIVE, *, keys: HostKeys | None = None
         Kind of stimulator.
     keys : HostKeys, optional
         Asked for the key of the device that answers; see `NativeStimulator`.
+    role : Role
+        What this host asks to do.
 
     Raises
     ------
@@ -89,5 +98,5 @@ def connect(url: str, driver_name: str = NATIVE, *, keys: HostKeys | None = None
     parse_address(url)
     maker = driver(driver_name)
     stimulator = maker(url) if keys is None else maker(url, keys=keys)
-    stimulator.open()
+    stimulator.open(role)
     return stimulator

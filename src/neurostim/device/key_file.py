@@ -94,8 +94,8 @@ class KeyFile:
 
     @property
     def host_id(self) -> bytes:
-        """16 bytes by which devices tell this host apart; made with the file."""
-        return self._load().host_id
+        """16 bytes by which devices tell this host apart; made with the file, where there is none yet."""
+        return self._load(make=True).host_id
 
     def get(self, serial_number: str) -> DeviceKey | None:
         """The key this host was given by a device, or None where it was given none.
@@ -103,7 +103,7 @@ class KeyFile:
         Raises
         ------
         KeyStoreError
-            Where the file is not one of keys, was altered, or the passphrase is wrong.
+            Where there is no such file, it is not one of keys or was altered, or the passphrase is wrong.
         """
         held = self._load()
         key = held.keys.get(serial_number)
@@ -111,7 +111,7 @@ class KeyFile:
 
     def put(self, serial_number: str, key: bytes) -> None:
         """Keep a key durably."""
-        held = self._load()
+        held = self._load(make=True)
         held.keys[serial_number] = DeviceKey(serial_number, key, held.host_id).key
         self._store(held)
 
@@ -123,11 +123,13 @@ class KeyFile:
         self._store(held)
         return True
 
-    def _load(self) -> _Contents:
+    def _load(self, *, make: bool = False) -> _Contents:
         """Read anew each time: another program may have paired meanwhile."""
         try:
             data = self._path.read_bytes()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not make:
+                raise self._unusable("there is no such file of keys") from error
             self._derive(self._salt or self._entropy(_SALT_BYTES), new=True)
             held = _Contents(self._entropy(HOST_ID_BYTES), {})
             self._store(held)

@@ -80,11 +80,19 @@ class KnownKeys:
         Tells where.
     store_at : callable
         Opens the store at a place.
+    chosen : KeyStore, optional
+        The one to ask, wherever a key was put.
     """
 
-    def __init__(self, known: KnownDevices, store_at: Callable[[str], KeyStore]) -> None:
+    def __init__(
+        self,
+        known: KnownDevices,
+        store_at: Callable[[str], KeyStore],
+        chosen: KeyStore | None = None,
+    ) -> None:
         self._known = known
         self._store_at = store_at
+        self._chosen = chosen
 
     def get(self, serial_number: str) -> DeviceKey | None:
         """The key of a device, or None where it was never paired with this computer.
@@ -95,13 +103,14 @@ class KnownKeys:
             Where it was paired and its key cannot be had: that is no reason to go on without it.
         """
         place = self._known.places().get(serial_number)
-        if place is None:
+        if self._chosen is None and place is None:
             return None
-        key = self._store_at(place).get(serial_number)
-        if key is None:
+        store = self._chosen or self._store_at(place or "")
+        key = store.get(serial_number)
+        if key is None and place is not None:
             raise KeyStoreError(
-                f"the key of {serial_number} is not in {place} any more",
-                remedy="Pair again, or forget the device: neurostim pair --forget SERIAL.",
+                f"the key of {serial_number} is not in {store.place}; it was put in {place}",
+                remedy="Name its place, pair again, or forget the device: neurostim pair --forget SERIAL.",
                 code="key-missing",
             )
         return key

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable
+from typing import Self
 
 from neurostim.core.errors import ConfigError
 from neurostim.core.hardware import Capabilities, Impedances
@@ -210,7 +211,7 @@ class Stimulator(abc.ABC):
     def clock_fit(self) -> ClockFit | None:
         """What is known of the device's clock."""
 
-    def __enter__(self) -> Stimulator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,117 @@
+"""Opening a device for a command: its address, and the key this computer holds for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from neurostim.cli import paths
+
+if TYPE_CHECKING:
+    from neurostim.device import HostKeys, KeyStore, KnownDevices, Stimulator
+    from neurostim.wire.messages import Role
+
+KEYS_OPTION = Annotated[
+    str | None,
+    typer.Option(
+        "--keys",
+        metavar="keyring|FILE",
+        help="Where the key of the device is; by default where pairing put it.",
+    ),
+]
+PASSPHRASE_FD: Final = "NEUROSTIM_PASSPHRASE_FD"
+
+_KEYRING: Final = "keyring"
+
+
+def opened(url: str, keys: str | None = None, *, role: Role | None = None) -> Stimulator:
+    """An open stimulator; under its key where this computer holds one.
+
+    Parameters
+    ----------
+    url : str
+        Address of the device.
+    keys : str, optional
+        ``keyring`` or a file of keys; by default where pairing put the key of the device that answers.
+    role : Role, optional
+        Control by default; where another host has it, to read and stop.
+
+    Raises
+    ------
+    KeyStoreError
+        Where there is a key and it cannot be had: nothing is opened without it.
+    """
+    from neurostim.device import connect
+    from neurostim.wire.messages import Role
+
+    return connect(url, keys=keys_of(keys), role=role or Role.CONTROL)
+
+
+def keys_of(place: str | None) -> HostKeys:
+    """The keys at a place, or wherever pairing put them."""
+    from neurostim.device import KnownKeys
+
+    return KnownKeys(known_devices(), store_at, None if place is None else store_at(place))
+
+
+def known_devices() -> KnownDevices:
+    """The devices that were paired with this computer."""
+    from neurostim.device import KnownDevices
+
+    return KnownDevices(paths.default_paired())
+
+
+def store_at(place: str) -> KeyStore:
+    """The store at a place, ``keyring`` or the path of a file; nothing is read or asked yet."""
+    if place == _KEYRING:
+        from neurostim.device import KeyringStore
+
+        return KeyringStore()
+    from neurostim.device import KeyFile
+
+    # A pairing is remembered wherever the next command is started.
+    path = Path(place).expanduser().absolute()
+    return KeyFile(path, lambda new: passphrase_of(path, new=new))
+
+
+def passphrase_of(path: Path, *, new: bool) -> str:
+    """The passphrase of a file of keys: from the file descriptor that is named, or asked without echo.
+
+    It is never taken from a command line or the environment, where others could read it.
+    """
+    from neurostim.device import KeyStoreError
+
+    named = os.environ.get(PASSPHRASE_FD)
+    if named is not None:
+        try:
+            # Duplicated, so that a second store of the same command can still be told from the error it is.
+            with os.fdopen(os.dup(int(named)), encoding="utf-8") as source:
+                return source.readline().rstrip("\r\n")
+        except (ValueError, OSError) as error:
+            raise KeyStoreError(
+                f"{PASSPHRASE_FD} names no file descriptor that can be read: {named!r}",
+                allowed="the number of one that is open for reading",
+                code="passphrase-fd",
+            ) from error
+    words = ask_secret(f"Passphrase of {path}: ")
+    if new and words != ask_secret("The same once more: "):
+        raise KeyStoreError("the passphrases are not the same", remedy="Try again.", code="passphrase-twice")
+    return words
+
+
+def ask_secret(prompt: str) -> str:
+    """One line of a person that is not shown; from standard input where that is no terminal."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    import getpass
+
+    return getpass.getpass(prompt, stream=sys.stderr)
+
+
+def words_of_key(stimulator: Any) -> str:
+    """How a session is known to its device, in two words."""
+    return "authenticated" if getattr(stimulator, "authenticated", False) else "without a key"
