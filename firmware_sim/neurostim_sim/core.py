@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from neurostim.core.errors import ConfigError
 from neurostim.electrode.lead import Lead
@@ -30,6 +31,8 @@ from neurostim_sim.link import Link
 from neurostim_sim.output import Output, Token
 from neurostim_sim.profiles import Profile
 from neurostim_sim.records import Memory, Slot
+from neurostim_sim.safe import short_and_float
+from neurostim_sim.selftest import failing
 from neurostim_sim.servers.line import Dice
 from neurostim_sim.sessions import Session, SessionTable
 from neurostim_sim.store import Medium, MemoryMedium, PowerCut, Store
@@ -38,6 +41,9 @@ from neurostim_sim.supervision import WATCHDOG_NS, Supervision
 from neurostim_sim.tissue import OutputPhysics, Tissue, tissue_of
 from neurostim_sim.trace import TraceFiles
 from neurostim_sim.unseen import account
+
+ERASED_BY_THEIR_ROOM: Final = ("home", "keys")
+"""Documents of the memory that a factory reset leaves to who keeps them; others are erased whole."""
 
 
 class DeviceCore:
@@ -186,6 +192,7 @@ class DeviceCore:
         self.clock.boot()
         self._dead = False
         memory = self.memory = Memory.load(Store(self._medium), self.profile.capabilities.slots)
+        interrupted = any(not dose.settled for dose in memory.doses)
         added = account(memory, self.profile, self.tissue.contacts)
         state = wake(memory)
         serial = self.profile.capabilities.serial_number
@@ -200,9 +207,25 @@ class DeviceCore:
         self.home = Home(self.clock, self.hardware, memory, self.output)
         try:
             self.home.begin(added)
+            if interrupted:
+                # What the supply left on the contacts is taken off them, and nothing starts meanwhile.
+                self.output.hold_until_ns = short_and_float(self.hardware, memory)
             memory.save()
+            self.test_self()
         except PowerCut:
             self._dead = True
+
+    def test_self(self) -> FaultCode:
+        """Test the device itself; what is found is latched, logged and returned."""
+        memory = self.memory
+        code = failing(memory, self.hardware, self.clock)
+        if code is not FaultCode.NONE:
+            memory.note(self.now_us, EventCode.SELF_TEST, value=int(code))
+            self.fault(code)
+            self.make_log_durable()
+            if not memory.store.verify():
+                memory.store.rewrite()
+        return code
 
     def _power_fails(self) -> None:
         """The supply failed in the middle of a write: output is off, the processor stands still."""
@@ -221,17 +244,23 @@ class DeviceCore:
 
         The counters of boots, sessions, doses and charge stay, the event log, and the label.
         """
-        self.output.run()
-        if self.output_on:
-            self.output.stop(emergency=True)
+        if self._dead:
+            return
         memory = self.memory
-        memory.slots = [Slot() for _ in memory.slots]
-        memory.extra.clear()
-        memory.lost = False
-        self.keyring.forget()
-        memory.note(self.now_us, EventCode.FACTORY_RESET)
-        memory.save()
-        self.restart()
+        try:
+            self.output.run()
+            if self.output_on:
+                self.output.stop(emergency=True)
+            memory.slots = [Slot() for _ in memory.slots]
+            memory.extra = {name: memory.extra[name] for name in ERASED_BY_THEIR_ROOM if name in memory.extra}
+            memory.lost = False
+            self.keyring.forget()
+            memory.note(self.now_us, EventCode.FACTORY_RESET)
+            self.home.erase()
+        except PowerCut:
+            self._power_fails()
+        else:
+            self.restart()
 
     def change_battery(self) -> None:
         """Put a fresh battery in: the supply is off meanwhile, and output does not come back by itself."""
@@ -295,6 +324,7 @@ class DeviceCore:
                 self._watch_processor(self.supervision.hung_ns)
                 return
             self.output.run()
+            self.output.look()
             self.supervision.watch()
             self.supervision.report()
             self.home.watch()
@@ -427,6 +457,11 @@ class DeviceCore:
         """Let the output sensor work or stick."""
         self.hardware.sensor_works = works
         self.body_changed()
+
+    def set_source(self, numerator: int, denominator: int) -> None:
+        """Let all sources deliver this part of what they should."""
+        self.hardware.source = (numerator, denominator)
+        self.output.refresh_recharge()
 
     def set_recharge(self, numerator: int, denominator: int) -> None:
         """Let the recharge source deliver this part of what it should."""

@@ -30,6 +30,8 @@ class SecureBench(SimHost):
         Host id, 16 bytes.
     pieces_ns : int
         Time is cut into pieces of this length, 0 for none.
+    line : int
+        Line of the device; hosts that live side by side need one each.
 
     Attributes
     ----------
@@ -41,9 +43,10 @@ class SecureBench(SimHost):
         Every frame that went to the device, for those who replay them.
     """
 
-    def __init__(self, core: DeviceCore, host: bytes = b"k" * 16, pieces_ns: int = 0) -> None:
+    def __init__(self, core: DeviceCore, host: bytes = b"k" * 16, pieces_ns: int = 0, line: int = 0) -> None:
         super().__init__(core, pieces_ns)
         self.host = host
+        self.line = line
         self.key = b""
         self.channel: Channel | None = None
         self.unsealed: list[Message] = []
@@ -107,7 +110,7 @@ class SecureBench(SimHost):
 
     def packed(self, request: Request) -> bytes:
         """A command as it goes on the line, sealed, with a fresh lease."""
-        frame = pack(
+        return pack(
             request,
             session=self.session,
             sequence=self.sequence,
@@ -115,8 +118,15 @@ class SecureBench(SimHost):
             lease_us=self.core.now_us,
             channel=self.channel,
         )
-        self.sent.append(frame)
-        return frame
+
+    def ask_anyway(self, request: Request) -> Any:
+        """Send a command now; None where the device gives no answer."""
+        self.heard()
+        self.sequence += 1
+        self.command += 1
+        self._say(self.packed(request))
+        replies = self.heard()
+        return replies[-1] if replies else None
 
     def bare(self, request: Request, command_id: int = 1) -> Any:
         """Say something in this session without a seal, as one without the key would; the answer."""
@@ -136,7 +146,7 @@ class SecureBench(SimHost):
 
     def heard(self) -> list[Message]:
         """Sealed replies since the last call (any, while no channel is there); events are put aside."""
-        data = self.core.take_output()
+        data = self.core.take_output(self.line)
         self.bytes += data
         replies: list[Message] = []
         for frame in self._lines.feed(data):
@@ -165,4 +175,4 @@ class SecureBench(SimHost):
 
     def _say(self, data: bytes) -> None:
         self.sent.append(data)
-        self.core.receive(data)
+        self.core.receive(data, self.line)
