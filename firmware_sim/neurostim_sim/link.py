@@ -134,6 +134,8 @@ class Link:
         for session in self.sessions.open.values():
             line = self._lines.get(session.line)
             if line is None:
+                # Its number is used up: where the session lives on, the gap tells what was missed.
+                session.next_sequence()
                 continue
             if event.LANE is Lane.TELEMETRY and len(line.waiting) > TELEMETRY_BYTES:
                 dropped = True
