@@ -124,7 +124,7 @@ class SealedDevice(ScriptedDevice):
         elif request.host_id in self.keys:
             psk = self.keys[request.host_id]
         else:
-            return self._no(request, ErrorCode.NOT_PAIRED)
+            return self._no(request, ErrorCode.AUTHENTICATION_FAILED)
         bound = prologue(request.purpose, request.host_id, self.capabilities.serial_number)
         responder = Responder(psk, bound, self.entropy(32))
         try:

@@ -131,7 +131,7 @@ def test_unpairing_ends_what_the_key_was_good_for() -> None:
     assert stimulator.unpair(stimulator.core.host_id).result() == 0
     with pytest.raises(CommandRefused) as caught:
         stimulator.open()
-    assert caught.value.refusal is ErrorCode.NOT_PAIRED
+    assert caught.value.refusal is ErrorCode.AUTHENTICATION_FAILED
 
 
 # No way back to a session without a key.
@@ -155,7 +155,7 @@ def test_a_device_that_no_longer_knows_the_key_is_not_opened_without_one() -> No
     device.channels.clear()
     with pytest.raises(CommandRefused) as caught:
         stimulator.open()
-    assert caught.value.refusal is ErrorCode.NOT_PAIRED
+    assert caught.value.refusal is ErrorCode.AUTHENTICATION_FAILED
     assert stimulator.core.state is not LinkState.OPEN
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -51,11 +52,12 @@ def opened(url: str, keys: str | None = None, *, role: Role | None = None) -> St
     return connect(url, keys=keys_of(keys), role=role or Role.CONTROL)
 
 
-def keys_of(place: str | None) -> HostKeys:
-    """The keys at a place, or wherever pairing put them."""
+def keys_of(place: str | None, stores: Callable[[str], KeyStore] | None = None) -> HostKeys:
+    """The keys at a place, or wherever pairing put them; ``stores`` opens the store at a place."""
     from neurostim.device import KnownKeys
 
-    return KnownKeys(known_devices(), store_at, None if place is None else store_at(place))
+    at = stores or store_at
+    return KnownKeys(known_devices(), at, None if place is None else at(place))
 
 
 def known_devices() -> KnownDevices:
@@ -88,9 +90,7 @@ def passphrase_of(path: Path, *, new: bool) -> str:
     named = os.environ.get(PASSPHRASE_FD)
     if named is not None:
         try:
-            # Duplicated, so that a second store of the same command can still be told from the error it is.
-            with os.fdopen(os.dup(int(named)), encoding="utf-8") as source:
-                return source.readline().rstrip("\r\n")
+            return _line_of(int(named))
         except (ValueError, OSError) as error:
             raise KeyStoreError(
                 f"{PASSPHRASE_FD} names no file descriptor that can be read: {named!r}",
@@ -101,6 +101,14 @@ def passphrase_of(path: Path, *, new: bool) -> str:
     if new and words != ask_secret("The same once more: "):
         raise KeyStoreError("the passphrases are not the same", remedy="Try again.", code="passphrase-twice")
     return words
+
+
+def _line_of(handle: int) -> str:
+    """One line, and not a byte more: what follows belongs to the next who asks."""
+    line = bytearray()
+    while (byte := os.read(handle, 1)) not in (b"", b"\n"):
+        line += byte
+    return line.decode().rstrip("\r")
 
 
 def ask_secret(prompt: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -12,7 +14,7 @@ from neurostim.cli.links import KEYS_OPTION, ask_secret, keys_of, known_devices,
 from neurostim.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from neurostim.device import HostKeys, PairedHosts
+    from neurostim.device import HostKeys, KeyStore, PairedHosts
     from neurostim.device.native import NativeStimulator
     from neurostim.wire.messages import IdentifyReply, Role
 
@@ -20,6 +22,8 @@ app = typer.Typer()
 
 NAME_CHARACTERS: Final = 32
 _KEYRING: Final = "keyring"
+
+Stores = Callable[[str], "KeyStore"]
 
 
 @app.command("pair")
@@ -102,18 +106,19 @@ def _remove(url: str, keys: str | None, wanted: str) -> dict[str, Any]:
     """Erase a key; of this computer's own also here, since it opens nothing any more."""
     from neurostim.wire.messages import Role
 
-    with _opened(url, keys_of(keys), Role.CONTROL) as stimulator:
+    stores = cache(store_at)  # a passphrase is asked for once
+    with _opened(url, keys_of(keys, stores), Role.CONTROL) as stimulator:
         hosts = stimulator.pairings().result()
         host_id = _host_of(hosts, wanted)
         own = stimulator.host_id
         serial_number = stimulator.identity.serial_number
         left = stimulator.unpair(host_id).result()
     if host_id == own:
-        _forget(serial_number, keys)
+        _forget(serial_number, keys, stores)
     return {"serial_number": serial_number, "removed": hosts.names[host_id], "hosts_left": left}
 
 
-def _forget(serial_number: str, keys: str | None) -> dict[str, Any]:
+def _forget(serial_number: str, keys: str | None, stores: Stores = store_at) -> dict[str, Any]:
     known = known_devices()
     place = keys or known.places().get(serial_number)
     if place is None:
@@ -122,7 +127,7 @@ def _forget(serial_number: str, keys: str | None) -> dict[str, Any]:
             allowed=", ".join(sorted(known.places())) or "none: it was paired with no device",
             code="not-paired-here",
         )
-    store_at(place).remove(serial_number)
+    stores(place).remove(serial_number)
     known.forget(serial_number)
     return {"forgotten": serial_number, "keys": place}
 

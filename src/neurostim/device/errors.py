@@ -33,11 +33,11 @@ _REMEDIES: Final = {
     ErrorCode.DEVICE_LIMIT: "Change the program; what the device itself refuses cannot be acknowledged.",
     ErrorCode.INTERNAL: "The device has switched its output off; have it looked at before it is used again.",
     ErrorCode.AUTHENTICATION_FAILED: (
-        "The code or key is not the one this device holds. Compare the code with the label, or pair again; "
-        "after three wrong codes pairing is locked for ten minutes."
+        "The code or key is not one this device holds. A code: compare it with the label; three wrong ones "
+        "lock pairing for ten minutes. A key: the device was reset, or this computer removed; pair again."
     ),
     ErrorCode.AUTHENTICATION_REQUIRED: "This device works only with paired hosts: neurostim pair.",
-    ErrorCode.NOT_PAIRED: "The device holds no key of this host: pair it (again), with neurostim pair.",
+    ErrorCode.NOT_PAIRED: "neurostim pair URL --list shows the hosts that are.",
     ErrorCode.PAIRING_LOCKED: (
         "Too many wrong codes. Leave the device switched on for as many seconds as the detail says."
     ),
