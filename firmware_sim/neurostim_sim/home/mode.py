@@ -246,7 +246,7 @@ class Home:
             found.add(Signal.BATTERY_LOW)
         if self.state.expired:
             found.add(Signal.EXPIRED)
-        elif self.state.left_us < DAY_US:
+        elif self.state.left_us <= DAY_US:
             found.add(Signal.DAY_LEFT)
         if self.state.locked_us:
             found.add(Signal.LOCKED)
@@ -546,7 +546,7 @@ class Home:
         if state.expired:
             return
         left = state.left_us
-        if left < DAY_US and Signal.DAY_LEFT.name not in state.kept["signalled"]:
+        if left <= DAY_US and Signal.DAY_LEFT.name not in state.kept["signalled"]:
             state.kept["signalled"].append(Signal.DAY_LEFT.name)
             self._note(EventCode.EXPIRING, value=left // 1_000_000)
             self._tell(UsageKind.SIGNAL, value=2)

@@ -16,8 +16,8 @@ from neurostim_sim.store import Store
 
 RECORD_BYTES: Final = 51
 LINK_BYTES: Final = 16
-RECORDS: Final = 131_072
-"""90 days on 16 contacts with the dose of every hour, 2160 x 50, and 23,000 for what the patient does."""
+RECORDS: Final = 196_608
+"""90 days on 16 contacts: each hour its dose, 2160 x 50; 180 readings, 180 x 100; the rest for presses."""
 REGION_OFFSET: Final = 0
 RESERVE: Final = 256
 """Records kept free for what must still be written when the log has no room for another hour."""
