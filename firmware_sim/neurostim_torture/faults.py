@@ -46,6 +46,8 @@ DEVICE_FAULTS: Final = {
     "lead-in": "the lead is put in again",
     "open": "contact `value` is open",
     "short": "contact `value` is shorted",
+    "heal": "every contact is whole again",
+    "flip-slot": "a bit of the loaded program turns over in the device's memory",
     "mismatch": "the recharge source delivers 1 % too little",
     "dead-battery": "the battery is empty",
 }

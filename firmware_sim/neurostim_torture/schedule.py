@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -67,10 +67,27 @@ class Outcome:
         return tuple(sorted(names))
 
 
-def run(schedule: Schedule, *, keep: list[r.Record] | None = None) -> Outcome:
-    """Run a schedule and judge it; ``keep`` receives what the monitor was told."""
+def run(
+    schedule: Schedule,
+    *,
+    keep: list[r.Record] | None = None,
+    who: Callable[[World, Plan], Person] = Person,
+    plan: Plan | None = None,
+) -> Outcome:
+    """Run a schedule and judge it.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    keep : list, optional
+        Receives what the monitor was told.
+    who : callable
+        Makes the person of a world and a plan.
+    plan : Plan, optional
+        What that person is going to do; drawn from the seed otherwise.
+    """
     world = World(schedule.seed, schedule.faults, device_profile())
-    person = Person(world, Plan.drawn(schedule.seed))
+    person = who(world, plan or Plan.drawn(schedule.seed))
     for live in (person.live, person.come_back):
         try:
             live()
@@ -147,7 +164,6 @@ def _books(world: World) -> r.Books:
         dose_count=memory.dose_count,
         dose_count_at_start=world.doses_at_start,
         counters={number: _counter(world, number) for number in memory.contacts},
-        at_start={number: r.Counter(*moved) for number, moved in world.measured.items()},
         journal_announced=announced,
         journal_started=begun,
         uncertain=bool(decided or in_flight(world.disk.folder())),  # type: ignore[arg-type]

@@ -32,6 +32,8 @@ _INJECTED: Final = {
     "stuck-sensor": "stuck-sensor",
     "mismatch": "mismatch",
     "dead-battery": "dead-battery",
+    "flip-slot": "flip-slot",
+    "heal": "heal",
 }
 _POWER: Final[dict[str, tuple[str, r.PowerWhat]]] = {
     "reset": ("reset", "reset"),
@@ -143,6 +145,8 @@ def _strike_device(world: World, what: str, value: int) -> bool:
         world.see(r.Power(now, told))
         device.inject(injected, now)
     else:
+        if what == "heal":
+            world.see(r.Body(now, "healed", tuple(device.tissue.contacts)))
         if what == "mismatch":
             world.see(r.Body(now, "source", tuple(device.tissue.contacts)))
         device.inject(_INJECTED[what], now)

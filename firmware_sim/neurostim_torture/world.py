@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import json
 import re
@@ -20,7 +21,9 @@ from neurostim.wire.frame import decode_frame
 from neurostim.wire.layout import Kind, Message
 from neurostim.wire.messages import MESSAGES
 from neurostim_sim.core import DeviceCore
+from neurostim_sim.impedance import WIDTH_NS, Given
 from neurostim_sim.profiles import Profile
+from neurostim_sim.records import DoseRecord
 from neurostim_sim.servers.line import Dice
 from neurostim_sim.store import MemoryMedium
 from neurostim_sim.trace import TraceFiles
@@ -89,14 +92,13 @@ class World:
         self.hosts: list[VirtualHost] = []
         self.sent: list[tuple[str, bytes]] = []
         self.steps = 0
-        self.measured: dict[int, list[int]] = {}
         self.programs: dict[tuple[str, str], r.Program] = {}
         self._nonce = 0
         self._lives: dict[str, int] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self._due_ns: int | None = 0
-        self._doses: dict[int, int] = {}
+        self._ran: dict[int, str] = {}
         self.ppm = sum(fault.value for fault in faults if fault.what == "skew")
         self.medium = MemoryMedium()
         self.device = DeviceCore(profile, seed=seed, medium=self.medium, ppm=self.ppm, traces=Tap(self))
@@ -162,8 +164,8 @@ class World:
     def run_device(self, data: bytes = b"") -> None:
         """Let the device come to the present moment, and take bytes."""
         device = self.device
-        measuring = device.output.measurement is not None
-        before = {one: list(kept) for one, kept in device.memory.contacts.items()} if measuring else {}
+        measuring = device.output.measurement
+        begun = device.memory.doses[-1] if measuring is not None else None
         try:
             device.advance(self.now_ns)
             if data:
@@ -172,8 +174,13 @@ class World:
         except Exception as error:  # noqa: BLE001
             self.crash("device", error)
             return
-        if measuring:
-            self._measured(before)
+        if measuring is not None and begun is not None and device.output.measurement is not measuring:
+            self._measured(begun, measuring.given)
+        delivery = device.delivery
+        if delivery is not None and delivery.record.number not in self._ran:
+            # What the bytes are that run, not what the device calls them.
+            held = device.memory.slots[delivery.record.slot].data
+            self._ran[delivery.record.number] = hashlib.sha256(held).hexdigest()
         if device.memory.boot_count != self._boots:
             self._boots = device.memory.boot_count
             self.see(r.Power(self.now_ns, "boot"))
@@ -189,17 +196,21 @@ class World:
         device = self.device
         record = next(one for one in reversed(device.memory.doses) if one.number == dose)
         began = device.clock.true_of(record.start_tick * device.profile.capabilities.grid.tick_ns)
-        self.see(r.Flow(self.now_ns, dose, began, digest, rows))
+        self.see(r.Flow(self.now_ns, dose, began, self._ran.get(dose, digest), rows))
 
-    def _measured(self, before: dict[int, list[int]]) -> None:
-        """Count what the measurement under way has made the counters move by: no recorder tells of it."""
-        nothing = [0, 0, 0, 0]
-        for contact, after in self.device.memory.contacts.items():
-            old = before.get(contact, nothing)
-            if after != old:
-                moved = self.measured.setdefault(contact, [0, 0, 0, 0])
-                for place in range(4):
-                    moved[place] += after[place] - old[place]
+    def _measured(self, dose: DoseRecord, given: Sequence[Given]) -> None:
+        """Tell what a measurement that is over has given: balanced pulses, one phase after the other."""
+        tick = self.device.profile.capabilities.grid.tick_ns
+        width = WIDTH_NS // tick
+        rows = [
+            (pulse.at_ns // tick + part * width, width, contact, part, sign * current, 0, number, 0, 0)
+            for number, pulse in enumerate(given)
+            for part, sign in ((r.STIM, 1), (r.RECHARGE, -1))
+            for contact, current in pulse.currents_na.items()
+        ]
+        began = self.device.clock.true_of(dose.start_tick * tick)
+        table = np.array(rows, dtype=np.int64).reshape(-1, r.COLUMNS)
+        self.see(r.Flow(self.now_ns, dose.number, began, "", table, "measurement"))
 
     def _tell(self, data: bytes) -> None:
         way = self.ways["device"]

@@ -15,6 +15,7 @@ def cut_spans(history: History) -> list[tuple[int, int]]:
     """Stretches of true time [ns] in which the sources may have been switched off in mid-pulse."""
     spans = [(one.at_ns, one.at_ns) for one in history.taken if one.kind == "EMERGENCY_STOP"]
     spans += [(one.at_ns, one.at_ns) for one in history.powers_of(*CUTS)]
+    spans += [(one.at_ns, one.at_ns) for one in history.events("FAULT")]
     hung = history.setting.bounds.watchdog_ns + MS
     spans += [(one.at_ns, one.at_ns + hung) for one in history.powers_of("hang")]
     return spans

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from neurostim_torture.monitor.history import History
 from neurostim_torture.monitor.records import STIM, Violation
 from neurostim_torture.monitor.rule import rule
 
-PROGRAM_FORMAT = "program format, rules 3, 6 and 7"
+PROGRAM_FORMAT: Final = "program format, rules 3, 6 and 7"
+MEASURED_NA: Final = 500_000
+MEASURED_NS: Final = 50_000
+MEASURED_PULSES: Final = 10
 
 
 def _first(dose: Dose, rule_name: str, wrong: Bools, text: str) -> Iterator[Violation]:
@@ -122,7 +126,31 @@ def polarity(history: History) -> Iterator[Violation]:
         yield from _first(dose, "polarity", wrong, "the wrong sign")
 
 
+@rule(
+    "a measurement gives at most 0.5 mA x 50 us, balanced, at most 10 pulses to a contact",
+    "safety facts: impedance; specification, section 11",
+)
+def measurement_is_small(history: History) -> Iterator[Violation]:
+    """Judge the pulses of each measurement."""
+    for dose in history.doses:
+        if dose.flow.by != "measurement" or not len(dose.driven):
+            continue
+        rows = dose.driven
+        large = (np.abs(rows.amplitude) > MEASURED_NA) | (rows.length * dose.tick_ns > MEASURED_NS)
+        yield from _first(
+            dose, "measurement-is-small", large, f"allowed {MEASURED_NA} nA for {MEASURED_NS} ns"
+        )
+        uneven = np.zeros(len(rows), dtype=bool)
+        uneven[np.isin(dose.pulse_of_row, dose.net.of[dose.net.net_ac != 0])] = True
+        yield from _first(dose, "measurement-is-small", uneven, "the pulse is not balanced")
+        measured = (rows.kind == STIM) & (rows.amplitude < 0)
+        contacts, counts = np.unique(rows.contact[measured], return_counts=True)
+        many = measured & np.isin(rows.contact, contacts[counts > MEASURED_PULSES])
+        yield from _first(dose, "measurement-is-small", many, f"more than {MEASURED_PULSES} pulses")
+
+
 RULES = (
+    measurement_is_small,
     contact_current,
     total_current,
     phase_charge,

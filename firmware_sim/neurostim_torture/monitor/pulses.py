@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from neurostim_torture.monitor.dose import Bools, Dose, Ints
+from neurostim_torture.monitor.dose import Dose, Ints, Net
 from neurostim_torture.monitor.excuses import cut_pulses
 from neurostim_torture.monitor.history import History
 from neurostim_torture.monitor.records import Area, Body, Violation
@@ -16,49 +16,47 @@ ACTIVE = ("active-symmetric", "active-asymmetric", "triphasic")
 SHORTED_AT_MOST_NS = 100_000_000
 
 
-def _runs_too_long(wrong: Bools, allowed: int) -> int | None:
-    """Where more than ``allowed`` wrong ones follow each other: the index of the first too many."""
-    if not wrong.any():
-        return None
-    place = np.arange(len(wrong))
-    last_good = np.maximum.accumulate(np.where(~wrong, place, -1))
-    too_many = np.flatnonzero(place - last_good > allowed)
-    return int(too_many[0]) if too_many.size else None
-
-
 @rule(
     "active recharge takes back exactly the charge of the stimulation, contact by contact; a failing source "
-    "is noticed within 3 pulses",
+    "leaves at most 100 nA and 0.35 uC at a contact",
     "program format, rule 7; safety facts, net DC",
 )
 def balance(history: History) -> Iterator[Violation]:
     """Judge the net charge of each contact in each pulse of areas with active recharge."""
-    bounds = history.setting.bounds
+    ill = any(body.what in ("open", "short", "source") for body in history.bodies)
     for dose in history.doses:
-        program = dose.program
-        if program is None or not len(dose.driven):
+        if dose.program is None or not len(dose.driven):
             continue
         pulses, net = dose.pulses, dose.net
-        uneven = np.zeros(len(pulses.start), dtype=bool)
-        uneven[net.of[net.net_ac != 0]] = True
-        uneven &= ~cut_pulses(history, dose)
-        if not uneven.any():
+        active = np.array([area.recharge in ACTIVE for area in dose.program.areas], dtype=bool)
+        owed = active[np.minimum(pulses.area, len(active) - 1)] & ~cut_pulses(history, dose)
+        left = np.where(owed[net.of], net.net_ac, 0)
+        if not left.any():
             continue
-        ill = any(body.what in ("open", "short", "source") for body in history.bodies)
-        for index, area in enumerate(program.areas):
-            if area.recharge not in ACTIVE:
-                continue
-            mine = np.flatnonzero(pulses.area == index)
-            at = _runs_too_long(uneven[mine], bounds.unbalanced_pulses if ill else 0)
-            if at is not None:
-                place = int(mine[at])
-                worst = int(np.abs(net.net_ac[net.of == place]).max())
-                yield Violation(
-                    "balance",
-                    int(dose.pulse_start_ns[place]),
-                    f"area {index}: a pulse leaves {worst} aC at a contact",
-                    dose.number,
-                )
+        place, text = _left_too_much(history, dose, left) if ill else _left_at_all(net, left)
+        if text:
+            yield Violation("balance", int(dose.pulse_start_ns[place]), text, dose.number)
+
+
+def _left_at_all(net: Net, left: Ints) -> tuple[int, str]:
+    """The first pulse that leaves charge, and what it leaves."""
+    first = int(np.flatnonzero(left)[0])
+    return int(net.of[first]), f"a pulse leaves {int(left[first])} aC at contact {int(net.contact[first])}"
+
+
+def _left_too_much(history: History, dose: Dose, left: Ints) -> tuple[int, str]:
+    """The first pulse after which a failing source has left more than it may at one contact."""
+    bounds, net = history.setting.bounds, dose.net
+    order = np.argsort(dose.pulses.start[net.of], kind="stable")
+    for contact in np.unique(net.contact):
+        mine = order[net.contact[order] == contact]
+        since = dose.pulses.start[net.of[mine]] * dose.tick_ns
+        much = np.abs(np.cumsum(left[mine])) > bounds.net_ac + bounds.net_na * since
+        if much.any():
+            place = int(np.flatnonzero(much)[0])
+            gone = int(left[mine][: place + 1].sum())
+            return int(net.of[mine[place]]), f"a failing source has left {gone} aC at contact {int(contact)}"
+    return 0, ""
 
 
 def _recovered_ticks(dose: Dose) -> dict[int, Ints]:
@@ -101,6 +99,10 @@ def _supply_lost(history: History, dose: Dose) -> int:
     """True time from which recovery may be missing because sources or supply were lost; else far away."""
     lost = [one.at_ns for one in history.powers if one.what != "boot"]
     lost += [one.at_ns for one in history.taken if one.kind == "EMERGENCY_STOP"]
+    # Sources cut by a fault or an emergency: all contacts are shorted together instead, once.
+    safe = dose.passive.start[dose.passive.unit < 0]
+    if safe.size:
+        lost.append(int(dose.true_ns(safe.min(keepdims=True))[0]))
     return min((at_ns for at_ns in lost if at_ns >= dose.began_ns), default=1 << 62)
 
 

@@ -100,7 +100,8 @@ class Bounds:
     a stop frame, ``emergency`` after it took an emergency stop; ``soft_stop`` after it took a soft stop;
     ``watchdog`` after the processor stood still; ``lease`` is the oldest frame that may raise output;
     ``token`` the age of an arm token; ``open_pulses`` how many pulses an open contact may see,
-    ``unbalanced_pulses`` how many a failing source; ``unseen_ns`` is how long output may have run since the
+    ``net_na`` and ``net_ac`` what a failing source may leave
+    at a contact for ever and in all; ``unseen_ns`` is how long output may have run since the
     counters were last stored: for each loss of power they may count what the program gives in that time too
     much, and ``unseen_permille`` of it.
     """
@@ -116,7 +117,8 @@ class Bounds:
     token_ns: int = 2 * SECOND
     steps_per_s: int = 3
     open_pulses: int = 3
-    unbalanced_pulses: int = 3
+    net_na: int = 100
+    net_ac: int = 350 * 1_000_000_000
     patient_starts: int = 5
     patient_starts_within_ns: int = 60 * SECOND
     unseen_ns: int = 1_510 * MS

@@ -141,6 +141,8 @@ def _above_the_fall(history: History, dose: Dose, at_ns: int) -> Iterator[Violat
     rows = dose.driven
     for index, area in enumerate(dose.program.areas):
         down = min(area.ramp_down_ns, history.setting.bounds.soft_stop_ns)
+        # The device's clock is true to one part in a thousand.
+        down += down // 1000
         units = units_of(history, dose, index, area)
         mine = np.flatnonzero((rows.area == index) & (rows.kind == STIM))
         if not mine.size:
