@@ -6,6 +6,11 @@ from typing import Final
 
 US: Final = 1_000
 MILLION: Final = 1_000_000
+SECOND_NS: Final = 30_518
+"""Step of the second time base [ns]."""
+SECOND_PPM: Final = 100
+"""Error of the second time base itself [parts in a million]."""
+GATE_NS: Final = 10_000_000
 
 
 class DeviceClock:
@@ -23,16 +28,31 @@ class DeviceClock:
         self.tick_ns = tick_ns
         self.ppm = ppm
         self.true_ns = 0
-        self._boot_ns = 0
+        # Since this true time, which was this time of the device, the oscillator runs as it does now.
+        self._from_ns = 0
+        self._then_ns = 0
+        self.changed_ns: int | None = None
 
     def boot(self) -> None:
         """Begin the device's own time anew."""
-        self._boot_ns = self.true_ns
+        self._from_ns, self._then_ns, self.changed_ns = self.true_ns, 0, None
+
+    def set_ppm(self, ppm: int) -> None:
+        """The oscillator runs otherwise from now on; the device's time goes on where it is."""
+        self._then_ns, self._from_ns = self.now_ns, self.true_ns
+        self.ppm, self.changed_ns = ppm, self._then_ns
+
+    @property
+    def measured_ppm(self) -> int:
+        """What the second time base, a crystal of 32 768 Hz, shows of the first over 10 ms [ppm]."""
+        steps = (abs(self.ppm) + SECOND_PPM) * GATE_NS // (SECOND_NS * MILLION)
+        size = steps * SECOND_NS * MILLION // GATE_NS
+        return size if self.ppm > 0 else -size
 
     @property
     def now_ns(self) -> int:
         """The device's own time [ns since boot]."""
-        return (self.true_ns - self._boot_ns) * (MILLION + self.ppm) // MILLION
+        return self._then_ns + (self.true_ns - self._from_ns) * (MILLION + self.ppm) // MILLION
 
     @property
     def now_us(self) -> int:
@@ -46,4 +66,4 @@ class DeviceClock:
 
     def true_of(self, device_ns: int) -> int:
         """First true time [ns] at which the device's clock has reached ``device_ns``."""
-        return self._boot_ns + -(-device_ns * MILLION // (MILLION + self.ppm))
+        return self._from_ns + -(-(device_ns - self._then_ns) * MILLION // (MILLION + self.ppm))

@@ -12,6 +12,7 @@ from neurostim.core.image import ProgramImage
 from neurostim.wire.messages import DEAD_MAN_RAMP_US, AreaDose
 from neurostim_sim.engine import EngineEvent, PulseEngine
 from neurostim_sim.engine.foresight import first_event
+from neurostim_sim.monitor import OutputMonitor
 from neurostim_sim.records import AC_PER_NC, DoseRecord, Memory
 from neurostim_sim.tissue import OutputPhysics, Tissue
 from neurostim_sim.trace import TraceFiles
@@ -55,8 +56,15 @@ class Delivery:
         # On a link pulse by pulse: what flowed must not depend, not even by a rounding, on how time was cut.
         # Unattended, the device looks at its output only at moments of its own.
         self.engine = PulseEngine(
-            image, tissue, physics, record=recording, amplitudes_na=amplitudes_na, closed_form=unattended
+            image,
+            tissue,
+            physics,
+            record=recording,
+            amplitudes_na=amplitudes_na,
+            closed_form=unattended,
+            ceilings_na=[one.max_na for one in memory.slots[record.slot].ranges],
         )
+        self.monitor = OutputMonitor(self.engine)
         self._foreseen: tuple[int, int | None] | None = None
         self.commands: list[dict[str, Any]] = [{"at_ticks": 0, "name": "start"}]
         self._memory = memory
@@ -69,8 +77,9 @@ class Delivery:
 
     def advance(self, ticks: int) -> list[EngineEvent]:
         """Let output run up to a time."""
-        if ticks <= self.start + self.engine.now_ticks:
+        if ticks < self.start + self.engine.now_ticks:
             return []
+        # Also where no time passes: what a change at this very moment brought to light has to be seen.
         return self.engine.advance(ticks - self.start)
 
     def set_amplitude(self, area: int, amplitude_na: int, ticks: int) -> None:

@@ -24,6 +24,14 @@ DEVICE_FAULTS: Final = {
     "reset": "the processor restarts",
     "hang": "the processor hangs; the hardware watchdog ends output and restarts it",
     "stuck-sensor": "the output sensor shows the same value whatever flows",
+    "source-high": "every current source delivers 10 % too much",
+    "source-low": "every current source delivers 10 % too little",
+    "no-recovery": "the switch that shorts contacts for their passive recovery does not close",
+    "clock-fast": "the time base runs 5 % fast",
+    "clock-slow": "the time base runs 5 % slow",
+    "flip-current": "one bit of the currents that the output engine plays turns over",
+    "flip-slot": "one bit of the first program image turns over in the memory",
+    "flip-store": "one bit of what the store wrote last turns over",
 }
 _SPEC: Final = re.compile(r"([a-z-]+)(?::([0-9]{1,3}))?")
 

@@ -10,6 +10,8 @@ from neurostim_sim.servers.line import Dice
 from neurostim_sim.tissue import OutputPhysics, Tissue
 
 BATTERY_FULL: Final = 1000
+NEVER_OHM: Final = 1e12
+"""What a switch that does not close has [ohm]."""
 LEAST_BATTERY: Final = 20
 """Below this no start could be carried to its end [0.1 %]."""
 BATTERY_SECONDS: Final = 86_400
@@ -29,6 +31,10 @@ class Hardware:
         What the self-test of the output sensor shows.
     recharge : tuple of int
         Numerator and denominator: the part of what it should that the recharge source delivers.
+    source : tuple of int
+        The same of all sources together.
+    switch_works : bool
+        Whether the switch that shorts contacts for their recovery closes.
     unplugged : list of int
         Contacts whose lead is out of its port.
     drawn_pj : int
@@ -45,6 +51,8 @@ class Hardware:
         self.drained_s = 0
         self.sensor_works = True
         self.recharge = (1, 1)
+        self.source = (1, 1)
+        self.switch_works = True
         self.unplugged: list[int] = []
         self.drawn_pj = 0
         self.off_pressed = False
@@ -71,12 +79,17 @@ class Hardware:
         left = BATTERY_FULL - self.drained_s * BATTERY_FULL // BATTERY_SECONDS
         self.battery = max(0, min(self.battery, left))
 
+    @property
+    def nominal(self) -> bool:
+        """Whether the output does exactly what it is told: then its monitor can find nothing."""
+        return self.recharge == self.source == (1, 1) and self.sensor_works and self.switch_works
+
     def physics(self) -> OutputPhysics:
         """The output stage as it is now."""
         able = self.profile.capabilities
         return OutputPhysics(
             able.rail_mv / 1000,
-            float(able.discharge_ohm),
+            float(able.discharge_ohm) if self.switch_works else NEVER_OHM,
             self.profile.open_ohm,
             self.profile.short_ohm,
             self.sensor_works,

@@ -23,11 +23,25 @@ from neurostim_sim.entropy import Entropy
 from neurostim_sim.hardware import Hardware
 from neurostim_sim.impedance import Measurement
 from neurostim_sim.records import SAVE_NS, DoseRecord, Memory
+from neurostim_sim.selftest import clock_in_tolerance
 from neurostim_sim.trace import TraceFiles
 
 ON: Final = (DeviceState.DELIVERING, DeviceState.RAMPING_DOWN, DeviceState.MEASURING)
 LATCHED: Final = (DeviceState.STOPPED, DeviceState.FAULT)
-ENGINE_FAULTS: Final = {"open": FaultCode.OPEN_CIRCUIT, "short": FaultCode.SHORT_CIRCUIT}
+ENGINE_FAULTS: Final = {
+    "open": FaultCode.OPEN_CIRCUIT,
+    "short": FaultCode.SHORT_CIRCUIT,
+    "limit": FaultCode.LIMIT,
+}
+SAFE_AT_ONCE: Final = (
+    FaultCode.CHARGE_IMBALANCE,
+    FaultCode.LIMIT,
+    FaultCode.MEMORY,
+    FaultCode.SENSOR,
+    FaultCode.SOURCE,
+    FaultCode.CLOCK,
+)
+"""Faults of the device itself: it does not trust its output to complete a pulse."""
 SERVICE_NS: Final = 10_000_000
 TOKEN_BYTES: Final = 8
 
@@ -90,6 +104,8 @@ class Output:
         self.dose_ns = 0
         self.ramp_end_ns: int | None = None
         self.unattended = False
+        self.hold_until_ns = 0
+        self._look_ns = 0
         self._clock = clock
         self._hardware = hardware
         self._memory = memory
@@ -160,7 +176,7 @@ class Output:
     ) -> DoseRecord:
         """Count a dose and make it durable; only then may current flow."""
         memory = self._memory
-        start = self._clock.now_ticks + 1
+        start = max(self._clock.now_ticks + 1, -(-self.hold_until_ns // self._clock.tick_ns))
         if self.delivery is not None:
             quiet = self.delivery.quiet_tick
             start = max(start, quiet if quiet is not None else start)
@@ -204,6 +220,8 @@ class Output:
         )
         if hardware.recharge != (1, 1):
             self.delivery.engine.set_recharge(*hardware.recharge, 0)
+        if hardware.source != (1, 1):
+            self.delivery.engine.set_source(*hardware.source, 0)
         self.enter(DeviceState.DELIVERING)
         return record
 
@@ -324,7 +342,10 @@ class Output:
         dose = self.dose_number
         self.token = None
         if self.delivery is not None and self.state in ON:
-            self.delivery.fault(code.name.lower(), now)
+            if code in SAFE_AT_ONCE:
+                self.delivery.emergency(now)
+            else:
+                self.delivery.fault(code.name.lower(), now)
         memory.fault, memory.cause, memory.latched = int(code), int(StopCause.FAULT), True
         self.stop_tick = now
         place = contact or (0 if area == m.NO_AREA else area)
@@ -338,6 +359,7 @@ class Output:
             return
         self.delivery.power_lost(self._clock.now_ticks)
         self.delivery.settle()
+        self._give_back(self.delivery)
         self.delivery.write(self._traces, self._clock.ppm)
         self.delivery = None
 
@@ -365,6 +387,19 @@ class Output:
         if not delivery.record.running and delivery.engine.is_quiet:
             self._finish_dose()
 
+    def look(self) -> None:
+        """What the monitor beside the output finds at its own moments, and the second time base."""
+        now_ns = self._clock.now_ns
+        if self.delivery is None or self.state not in ON or now_ns < self._look_ns:
+            return
+        self._look_ns = (now_ns // SERVICE_NS + 1) * SERVICE_NS
+        since_ns = now_ns - self.delivery.start * self._clock.tick_ns
+        found = self.delivery.monitor.look(since_ns, works=self._hardware.sensor_works)
+        if found is not None:
+            self.fault(found.fault, contact=found.contact, value=found.value)
+        elif not clock_in_tolerance(self._clock):
+            self.fault(FaultCode.CLOCK, value=self._clock.measured_ppm)
+
     def due(self) -> list[int]:
         """Moments of the device's clock [ns] at which the output has to be looked at."""
         times: list[int] = []
@@ -380,9 +415,14 @@ class Output:
             tick = self.delivery.silent_tick if running else self.delivery.quiet_tick
             if tick is not None:
                 times.append(max(tick * self._clock.tick_ns, now_ns))
-            if self.state in ON and not self.unattended:
+            if self.state in ON and not (self.unattended and self._undisturbed):
                 times.append((now_ns // SERVICE_NS + 1) * SERVICE_NS)
         return times
+
+    @property
+    def _undisturbed(self) -> bool:
+        """Whether the monitor cannot find anything, so that its looks need not be played."""
+        return self._hardware.nominal and clock_in_tolerance(self._clock)
 
     def refresh(self) -> None:
         """Resistances or the sensor have changed: the output sees it from now on."""
@@ -396,6 +436,7 @@ class Output:
             self.delivery.disturbed()
             at = self.delivery.at(self._clock.now_ticks)
             self.delivery.engine.set_recharge(*self._hardware.recharge, at)
+            self.delivery.engine.set_source(*self._hardware.source, at)
 
     # --------------------------------------------------------------------------------------- ends
 
@@ -440,10 +481,14 @@ class Output:
             return
         delivery.settle()
         delivery.record.settled = True
-        for contact, volt in delivery.engine.voltages().items():
-            self._hardware.tissue.contacts[contact].volt = volt
+        self._give_back(delivery)
         delivery.write(self._traces, self._clock.ppm)
         self._memory.save()
+
+    def _give_back(self, delivery: Delivery) -> None:
+        """What is left on the contacts stays on them."""
+        for contact, volt in delivery.engine.voltages().items():
+            self._hardware.tissue.contacts[contact].volt = volt
 
     def _see(self, delivery: Delivery, event: EngineEvent) -> None:
         if event.name in ENGINE_FAULTS:

@@ -62,6 +62,7 @@ class Store:
         self._end = 0
         self._journal_at = 0
         self._written = 0
+        self._mend = b""
         self._texts: dict[str, str] = {}
         self._open_older = False
         self.damaged = False
@@ -86,7 +87,10 @@ class Store:
         self._bank, self._sequence = newest.number, newest.sequence
         self._number, self._seal = newest.entries, newest.seal
         self._journal_at, self._end = newest.journal_at, newest.end
-        self._written = zlib.crc32(self._medium.read(newest.start, self._end - newest.start))
+        held = self._medium.read(newest.start, self._end - newest.start)
+        # An entry that is whole but for its end counts; what is missing of it is written with the next one.
+        self._mend = newest.end_mark if newest.entries and not held.endswith(newest.end_mark) else b""
+        self._written = zlib.crc32(held.ljust(self._end - newest.start, b"\0"))
         self._open_older = other.body is not None and not other.closed
         closed = found.pop(_CLOSED, None)
         # A closed bank was followed by another one, which then is what cannot be read.
@@ -141,6 +145,15 @@ class Store:
         start = self._bank * BANK_BYTES
         return zlib.crc32(self._medium.read(start, self._end - start)) == self._written
 
+    def rewrite(self) -> None:
+        """Write everything anew, into the other bank: what the medium has lost is whole again."""
+        self._checkpoint()
+
+    def flip(self) -> None:
+        """Turn over one bit of what was written last, as a worn medium would."""
+        place = self._end - _END.size - 2
+        self._medium.write(place, bytes([self._medium.read(place, 1)[0] ^ 1]))
+
     def _forget(self, sequence: int) -> None:
         self._sequence, self._bank, self._texts = sequence, 1, {}
         self._end = 2 * BANK_BYTES
@@ -152,6 +165,11 @@ class Store:
         return head + body + _END.pack(_END_MAGIC, self._seal, self._sequence, number)
 
     def _append(self, entry: bytes) -> None:
+        if self._mend:
+            mark, self._mend = self._mend, b""
+            self._medium.write(self._end - len(mark), mark)
+            start = self._bank * BANK_BYTES
+            self._written = zlib.crc32(self._medium.read(start, self._end - start))
         self._medium.write(self._end, entry)
         self._end += len(entry)
         self._number += 1
@@ -183,6 +201,7 @@ class Store:
         self._medium.write(start, header)
         self._bank, self._sequence, self._number, self._seal = bank, sequence, 0, seal
         self._journal_at = self._end = start + _HEADER.size + len(body)
+        self._mend = b""
         self._written = zlib.crc32(header + body)
         self.damaged = False
         self._close(1 - bank)
@@ -247,6 +266,11 @@ class _Bank:
                 return True
             at += 1
         return False
+
+    @property
+    def end_mark(self) -> bytes:
+        """What the last entry of the journal ends with."""
+        return _END.pack(_END_MAGIC, self.seal, self.sequence, self.entries)
 
     @property
     def closed(self) -> bool:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DRIFT: Final = 1.4
 MOVED: Final = 0.2
+CLOCK_PPM: Final = 50_000
+FLIPPED_BIT: Final = 14
 
 
 def strike(device: DeviceCore, fault: Fault) -> None:
@@ -52,8 +54,30 @@ def strike(device: DeviceCore, fault: Fault) -> None:
             device.hang()
         case "stuck-sensor":
             device.set_sensor(works=False)
+        case "source-high" | "source-low":
+            device.set_source(110 if fault.name == "source-high" else 90, 100)
+        case "no-recovery":
+            device.hardware.switch_works = False
+        case "clock-fast" | "clock-slow":
+            device.clock.set_ppm(CLOCK_PPM if fault.name == "clock-fast" else -CLOCK_PPM)
+        case "flip-current":
+            if device.delivery is not None:
+                device.delivery.engine.flip_current(FLIPPED_BIT)
+        case "flip-slot":
+            _flip_slot(device)
+        case "flip-store":
+            device.memory.store.flip()
     if not device.dead:
         device.body_changed()
+
+
+def _flip_slot(device: DeviceCore) -> None:
+    """A bit of the first committed image turns over where it is held to be read."""
+    for slot in device.memory.slots:
+        if slot.committed:
+            place = len(slot.data) // 2
+            slot.data = slot.data[:place] + bytes([slot.data[place] ^ 1]) + slot.data[place + 1 :]
+            return
 
 
 def _first_in_use(device: DeviceCore) -> int:

@@ -36,6 +36,14 @@ ENDS = {
     "reset": (DeviceState.STOPPED, FaultCode.NONE),
     "hang": (DeviceState.FAULT, FaultCode.WATCHDOG),
     "stuck-sensor": (DeviceState.FAULT, FaultCode.SENSOR),
+    "source-high": (DeviceState.FAULT, FaultCode.SOURCE),
+    "source-low": (DeviceState.FAULT, FaultCode.SOURCE),
+    "no-recovery": (DeviceState.FAULT, FaultCode.CHARGE_IMBALANCE),
+    "clock-fast": (DeviceState.FAULT, FaultCode.CLOCK),
+    "clock-slow": (DeviceState.FAULT, FaultCode.CLOCK),
+    "flip-current": (DeviceState.FAULT, FaultCode.LIMIT),
+    "flip-slot": (DeviceState.DELIVERING, FaultCode.NONE),
+    "flip-store": (DeviceState.DELIVERING, FaultCode.NONE),
 }
 
 

@@ -38,9 +38,7 @@ def _arm(device: DeviceCore, request: m.Arm, _session: Session | None) -> Reply:
     if not device.supervision.supervised:
         raise Refusal(ErrorCode.NOT_SUPERVISED)
     _check_battery(device, 0)
-    if not device.hardware.sensor_works:
-        device.fault(FaultCode.SENSOR)
-        raise Refusal(ErrorCode.INTERNAL, 0, "the output sensor fails its self-test")
+    _test_self(device)
     if request.kind is ArmKind.STIMULATION:
         slot = slot_of(device, request.slot)
         if not slot.committed:
@@ -77,6 +75,13 @@ def _duration_ns(device: DeviceCore, token: Token) -> int:
     return decode_image(device.memory.slots[token.slot].data).duration_ns
 
 
+def _test_self(device: DeviceCore) -> None:
+    """Nothing is armed or started by a device that finds a fault in itself."""
+    code = device.test_self()
+    if code is not FaultCode.NONE:
+        raise Refusal(ErrorCode.INTERNAL, int(code), f"the self-test found a fault: {code.name}")
+
+
 def _use_token(device: DeviceCore, value: int, kind: ArmKind, expected: int) -> int:
     """The checks of a start; returns the slot. The present token is used up, whatever they say."""
     if device.state in LATCHED:
@@ -92,6 +97,7 @@ def _use_token(device: DeviceCore, value: int, kind: ArmKind, expected: int) -> 
         raise Refusal(ErrorCode.TOKEN_EXPIRED if expired else ErrorCode.TOKEN_INVALID)
     device.output.token = None
     device.output.last_token = 0
+    _test_self(device)
     try:
         if token.kind is not kind:
             raise Refusal(ErrorCode.TOKEN_INVALID)

@@ -15,6 +15,7 @@ from neurostim.wire.messages import (
 from neurostim_sim.commands.table import Handlers
 from neurostim_sim.hardware import LEAST_BATTERY
 from neurostim_sim.output import LATCHED, ON
+from neurostim_sim.selftest import fails
 from neurostim_sim.sessions import Refusal, Session
 
 if TYPE_CHECKING:
@@ -54,13 +55,11 @@ def _cause_is_present(device: DeviceCore) -> bool:
             return device.battery < LEAST_BATTERY
         case FaultCode.LEAD_UNPLUGGED:
             return bool(device.hardware.unplugged)
-        case FaultCode.SENSOR:
-            return not device.hardware.sensor_works
         case FaultCode.OPEN_CIRCUIT:
             # A broken wire only a measurement shows, which needs a start; a lead that was pulled is seen.
             return _contact_of_fault(device, FaultCode.OPEN_CIRCUIT) in device.hardware.unplugged
-        case _:
-            return False
+        case fault:
+            return fails(fault, device.memory, device.hardware, device.clock)
 
 
 def _contact_of_fault(device: DeviceCore, fault: FaultCode) -> int:

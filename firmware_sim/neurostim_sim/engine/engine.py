@@ -25,15 +25,16 @@ from neurostim_sim.tissue import OutputPhysics, Tissue
 
 EMERGENCY_PAUSE_NS: Final = 20_000
 SOFT_STOP_NS: Final = 2_000_000_000
-NAMES: Final = {at.V_OPEN: "open", at.V_SHORT: "short", at.V_CLIPPED: "clipped"}
+NAMES: Final = {at.V_OPEN: "open", at.V_SHORT: "short", at.V_CLIPPED: "clipped", at.V_LIMIT: "limit"}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
-    """Something the output stage saw: ``open``, ``short`` or ``clipped``.
+    """Something the output stage saw: ``open``, ``short``, ``clipped`` or ``limit``.
 
     ``at_ticks`` is the end of the pulse; ``value`` the resistance [ohm] of an open or short, the delivered
-    current [nA] of a clipped contact; ``commanded_na`` what it should have carried.
+    current [nA] of a clipped contact; ``commanded_na`` what it should have carried. A ``limit`` is refused
+    before the pulse: ``value`` is the current asked for, ``commanded_na`` the area's ceiling [nA].
     """
 
     at_ticks: int
@@ -89,6 +90,8 @@ class PulseEngine:
         Amplitudes to start with, by area; those of the image otherwise.
     closed_form : bool
         False forces pulse by pulse, for comparison.
+    ceilings_na : sequence of int, optional
+        Largest current of each area that the output lets through [nA], whatever the tables say.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class PulseEngine:
         record: bool = False,
         amplitudes_na: Sequence[int] | None = None,
         closed_form: bool = True,
+        ceilings_na: Sequence[int] | None = None,
     ) -> None:
         self.image = image
         self.plans = plans_of(image)
@@ -111,6 +115,8 @@ class PulseEngine:
         self._closed_form = closed_form and not record
         self._machine: Machine = build(image, self.plans, self.contacts, tissue, physics, record=record)
         self._row_of = {plan.index: row for row, plan in enumerate(self.plans)}
+        for area, ceiling in enumerate(ceilings_na or ()):
+            self._machine.facts[self._row_of[area], at.F_CEILING] = ceiling
         self._fades: dict[int, list[Fade]] = {}
         self._kept: list[NDArray[np.int64]] = []
         self._under_way = UnderWay()
@@ -169,7 +175,7 @@ class PulseEngine:
             raise ValueError(f"time cannot go back from {self.now_ticks} to {to_ticks} ticks")
         events, self._unseen = self._unseen, []
         if self._cut is None:
-            if self._closed_form and not self._fades:
+            if self._closed_form and not self._fades and self._nominal:
                 events += self._sum_up(to_ticks)
             events += self._run(to_ticks, to_ticks)
         self._settle_after_end(to_ticks)
@@ -237,6 +243,32 @@ class PulseEngine:
         self._commit(at_ticks)
         self._machine.common[at.X_RECHARGE_NUM] = numerator
         self._machine.common[at.X_RECHARGE_DEN] = denominator
+
+    def set_source(self, numerator: int, denominator: int, at_ticks: int) -> None:
+        """Every source delivers this part of what is commanded, in all phases alike."""
+        self._commit(at_ticks)
+        self._machine.common[at.X_SOURCE_NUM] = numerator
+        self._machine.common[at.X_SOURCE_DEN] = denominator
+
+    def flip_current(self, bit: int) -> None:
+        """A bit of the largest current in the tables turns over, as in a memory that radiation hit."""
+        levels = self._machine.levels
+        row, column = divmod(int(np.argmax(np.abs(levels))), levels.shape[1])
+        levels[row, column] ^= np.int64(1) << bit
+
+    @property
+    def machine(self) -> Machine:
+        """The memory as it is now, for the output's own monitor to look at."""
+        return self._machine
+
+    @property
+    def _nominal(self) -> bool:
+        """Whether the sources deliver what they should; sums know no others."""
+        common = self._machine.common
+        return bool(
+            common[at.X_SOURCE_NUM] == common[at.X_SOURCE_DEN]
+            and common[at.X_RECHARGE_NUM] == common[at.X_RECHARGE_DEN]
+        )
 
     def refresh(self, physics: OutputPhysics, at_ticks: int) -> None:
         """Take over resistances and physics that changed at ``at_ticks``."""

@@ -26,6 +26,7 @@ from neurostim_sim.engine.layout import (
     E_SINCE,
     E_VOLT,
     EVENT,
+    F_CEILING,
     F_GAP,
     F_KIND,
     F_LENGTH,
@@ -84,6 +85,7 @@ from neurostim_sim.engine.layout import (
     T_START,
     T_UNIT,
     V_CLIPPED,
+    V_LIMIT,
     V_OPEN,
     V_SHORT,
     X_GUARD,
@@ -91,6 +93,8 @@ from neurostim_sim.engine.layout import (
     X_RECHARGE_NUM,
     X_RECORD,
     X_SHORTING,
+    X_SOURCE_DEN,
+    X_SOURCE_NUM,
     X_TICK_NS,
 )
 from neurostim_sim.engine.placing import place
@@ -273,6 +277,10 @@ def phase(m, area, start, length, sign, kind, num, den):
     tick_ns = m.common[X_TICK_NS]
     st = m.state[area]
     mine = m.now[area]
+    ratio = m.facts[area, F_RATIO] if kind == KIND_RECHARGE else 1
+    balanced = m.facts[area, F_KIND] == K_ACTIVE or m.facts[area, F_KIND] == K_TRIPHASIC
+    num *= m.common[X_SOURCE_NUM]
+    den *= m.common[X_SOURCE_DEN]
     part = delivered_part(m, mine, sign * num / den, start, length)
     if part < 1.0:
         scale(mine, part, m.out)
@@ -289,6 +297,10 @@ def phase(m, area, start, length, sign, kind, num, den):
             continue
         drive(m.contact, c, current, start, length, tick_ns)
         charge = np.int64(current) * np.int64(length * tick_ns)
+        if balanced:
+            add_charge(m.net[area, c], 0, charge)
+        if kind == KIND_STIM and num != den * ratio:
+            add_charge(m.excess[c], 0, (abs(current) - abs(m.out[c])) * np.int64(length * tick_ns))
         if kind == KIND_RECHARGE:
             add_charge(m.dose[c], D_RECOVERED, charge)
         elif charge < 0:
@@ -359,8 +371,11 @@ def note(m, at, what, area, c, value, commanded):
 
 
 @njit(cache=True)
-def begin_unit(m, area):
-    """Take the next placed unit and look up its currents; they stay the same for all its pulses."""
+def begin_unit(m, area, at):
+    """Take the next placed unit and look up its currents; they stay the same for all its pulses.
+
+    True where the output refuses them: beyond the area's ceiling, or with a sum that is not zero.
+    """
     st = m.state[area]
     slot = st[S_PLAY] % m.ring.shape[1]
     kind = m.ring[area, slot, R_CLASS]
@@ -379,15 +394,27 @@ def begin_unit(m, area):
             high = middle
     level = m.run_levels[first + low]
     zero = True
+    total = np.int64(0)
+    drawn = np.int64(0)
     for c in range(m.now.shape[1]):
         m.now[area, c] = m.levels[level, c] if not st[S_ZEROED] else 0
         zero = zero and m.now[area, c] == 0
+        total += m.now[area, c]
+        drawn += max(0, -m.now[area, c])
+    refused = total != 0 or drawn > m.facts[area, F_CEILING]
+    if refused:
+        widest = int(np.argmax(np.abs(m.now[area])))
+        note(m, at, V_LIMIT, area, widest, m.now[area, widest], m.facts[area, F_CEILING])
+        m.now[area, :] = 0
+        st[S_ZEROED] = 1
+        zero = True
     st[S_NOW] = 1
     st[S_NOW_ONSET] = m.ring[area, slot, R_ONSET]
     st[S_NOW_PULSE] = 0
     st[S_NOW_UNIT] = m.ring[area, slot, R_UNIT]
     st[S_NOW_ZERO] = 1 if zero else 0
     st[S_PLAY] += 1
+    return refused
 
 
 @njit(cache=True)
@@ -492,7 +519,7 @@ def run(m, before, ended_by):
         if at >= before or at + m.facts[best, F_LENGTH] > ended_by:
             settle_stretches(m, min(at, ended_by))
             return DONE
-        if not m.state[best, S_NOW]:
-            begin_unit(m, best)
+        if not m.state[best, S_NOW] and begin_unit(m, best, at):
+            return EVENT
         if play_pulse(m, best, at):
             return EVENT

@@ -26,7 +26,8 @@ F_CYCLE_NS: Final = 15
 F_MAX_SHIFT: Final = 16
 F_ONE_OCCUPANCY: Final = 17
 F_SHORT_WINDOW: Final = 18
-F_COUNT: Final = 19
+F_CEILING: Final = 19
+F_COUNT: Final = 20
 
 # Kinds of recharge as the kernel distinguishes them.
 K_NONE: Final = 0
@@ -96,7 +97,9 @@ X_SHORTING: Final = 3
 X_RECORD: Final = 4
 X_RECHARGE_NUM: Final = 5
 X_RECHARGE_DEN: Final = 6
-X_COUNT: Final = 7
+X_SOURCE_NUM: Final = 7
+X_SOURCE_DEN: Final = 8
+X_COUNT: Final = 9
 
 # The circuit of a contact, columns of `contact` (floats: physics only).
 E_SERIES: Final = 0
@@ -142,6 +145,7 @@ V_COUNT: Final = 6
 V_OPEN: Final = 1
 V_SHORT: Final = 2
 V_CLIPPED: Final = 3
+V_LIMIT: Final = 4
 
 # Why a kernel came back.
 DONE: Final = 0

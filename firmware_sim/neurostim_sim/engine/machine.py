@@ -55,6 +55,8 @@ class Machine(NamedTuple):
     noticed: Ints
     common: Ints
     stack: Ints
+    net: Ints
+    excess: Ints
 
 
 def contacts_of(image: ProgramImage) -> tuple[int, ...]:
@@ -92,6 +94,7 @@ def build(
     common[at.X_SHORTING] = SHORTING_NS // image.grid.tick_ns
     common[at.X_RECORD] = int(record)
     common[at.X_RECHARGE_NUM] = common[at.X_RECHARGE_DEN] = 1
+    common[at.X_SOURCE_NUM] = common[at.X_SOURCE_DEN] = 1
     contact_rows = np.zeros((width, at.E_COUNT), np.float64)
     for row, contact in enumerate(contacts):
         contact_rows[row] = tissue.row(contact)
@@ -116,6 +119,8 @@ def build(
         noticed=np.zeros(1, np.int64),
         common=common,
         stack=np.zeros((count + 1, 2), np.int64),
+        net=np.zeros((count, width, 2), np.int64),
+        excess=np.zeros((width, 2), np.int64),
     )
 
 
@@ -151,4 +156,5 @@ def _facts(plan: AreaPlan) -> list[int]:
     facts[at.F_MAX_SHIFT] = plan.interval // 4
     facts[at.F_ONE_OCCUPANCY] = int(plan.one_occupancy)
     facts[at.F_SHORT_WINDOW] = area.on_ns // grid.tick_ns
+    facts[at.F_CEILING] = at.INF
     return facts
