@@ -206,7 +206,7 @@ def test_half_an_urgent_frame_has_not_arrived(link: UsbTransport, device: FakeDe
     assert link.urgent(b"\0stop\0") is False
 
 
-@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO, errno.EOVERFLOW])
 def test_a_stall_of_either_pipe_is_cleared_and_the_link_goes_on(
     link: UsbTransport, device: FakeDevice, number: int
 ) -> None:
@@ -226,12 +226,16 @@ def test_a_stall_of_either_pipe_is_cleared_and_the_link_goes_on(
     assert device.cleared == [IN, OUT]
 
 
-def test_a_pipe_that_stays_stalled_ends_the_link_with_its_reason(
-    link: UsbTransport, device: FakeDevice
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.EPIPE, "usb-stall"), (errno.EIO, "link-lost"), (errno.EOVERFLOW, "usb-babble")],
+)
+def test_a_pipe_that_stays_broken_ends_the_link_with_its_reason(
+    link: UsbTransport, device: FakeDevice, number: int, code: str
 ) -> None:
     for _ in range(MAX_FAILURES + 1):
-        device.say(usb_error(errno.EPIPE))
-    assert read_to_the_end(link)[1].code == "usb-stall"
+        device.say(usb_error(number))
+    assert read_to_the_end(link)[1].code == code
     assert len(device.cleared) == MAX_FAILURES
 
 
@@ -254,11 +258,22 @@ def test_a_stall_that_cannot_be_cleared_ends_the_link(link: UsbTransport, device
     assert read_to_the_end(link)[1].code == "link-lost"
 
 
+def test_a_halt_that_is_not_cleared_in_time_is_looked_at_again(
+    link: UsbTransport, device: FakeDevice
+) -> None:
+    def late(_endpoint: int) -> None:
+        raise timed_out()
+
+    device.on_clear = late
+    device.say(usb_error(errno.EPIPE))
+    device.say(b"after all")
+    assert link.read(LONG) == b"after all"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
         (usb_error(errno.ENODEV), "link-lost"),
-        (usb_error(errno.EOVERFLOW), "usb-babble"),
         (usb_error(errno.ENOMEM), "link-lost"),
         (NotImplementedError("none"), "link-lost"),
     ],

@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -173,6 +174,45 @@ def test_a_server_that_answers_nothing_is_as_good_as_gone(
     with pytest.raises(usb.core.USBError) as caught:
         bench.device.read(0x83, 64, 1)
     assert caught.value.errno == errno.ENODEV
+
+
+@pytest.mark.parametrize("send", ["pipe", "control"])
+def test_a_silent_server_holds_no_sender_up_and_is_sent_nothing_twice(bench: Bench, send: str) -> None:
+    held: list[Asked] = []
+    silent = True
+
+    def answer(asked: Asked) -> bytes | None:
+        if silent:
+            held.append(asked)
+            return None
+        return returned(asked.sequence, 0, len(asked.data))
+
+    def offer() -> int:
+        if send == "pipe":
+            return int(bench.device.write(0x03, b"abc", 1))
+        return int(bench.device.ctrl_transfer(0x41, 0x53, 0, 2, b"abc", 1))
+
+    bench.rule = answer
+    before = len(bench.server.asked)
+    begun = time.monotonic()
+    for _ in range(5):
+        with pytest.raises(usb.core.USBTimeoutError):
+            offer()
+    assert time.monotonic() - begun < 1
+    while len(held) < 2:
+        reading = bench.device.ctrl_transfer(0x80, 8, 0, 0, 1, LONG_MS)
+        assert bytes(reading) == b"\1", "other transfers go on"
+    submitted, cancelled = held
+    assert (submitted.command, cancelled.command) == (SUBMIT, UNLINK)
+    assert [asked.data for asked in bench.server.asked[before:] if asked.data] == [b"abc"]
+    silent = False
+    bench.server.say(unlinked(cancelled.sequence))
+    while True:
+        try:
+            assert offer() == 3
+        except usb.core.USBTimeoutError:
+            continue
+        break
 
 
 def test_threads_wait_for_transfers_of_their_own(bench: Bench) -> None:

@@ -36,7 +36,8 @@ STOP_REQUEST: Final = 0x53
 HINT_VERSION: Final = 1
 HINT_BYTES: Final = 8
 
-_RECOVERABLE: Final = frozenset({errno.EPIPE, errno.EIO})
+# A stall, packets that failed, a packet too long: bytes are lost, which the frames' own checks find.
+_RECOVERABLE: Final = frozenset({errno.EPIPE, errno.EIO, errno.EOVERFLOW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +224,14 @@ class UsbTransport:
             raise
 
     def _clear(self, endpoint: int, error: OSError | NotImplementedError, failures: int) -> None:
-        """End the halt that a stall or failed packets left behind; or say that the link is gone."""
+        """End the halt that a stall or damaged packets left behind; or say that the link is gone."""
         if getattr(error, "errno", None) not in _RECOVERABLE or failures > MAX_FAILURES:
             raise lost(self._description, error) from error
         try:
             self._device.clear_halt(endpoint)
+        except usb.core.USBTimeoutError:
+            # Not now; the next transfer tells whether the halt is still there, and is counted.
+            return
         except (usb.core.USBError, NotImplementedError) as refused:
             raise lost(self._description, refused) from refused
 

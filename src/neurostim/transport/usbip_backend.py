@@ -29,6 +29,8 @@ from neurostim.transport.usbip_client import Completion
 from neurostim.transport.usbip_connection import UsbipConnection, import_device
 
 SETUP_MS: Final = 2000
+CLEAR_MS: Final = 50
+"""Of the request that ends a stall; it is made by threads that must not be held up."""
 
 GET_DESCRIPTOR: Final = 0x06
 GET_CONFIGURATION: Final = 0x08
@@ -200,7 +202,7 @@ class UsbipBackend(usb.backend.IBackend):  # type: ignore[misc]
 
     def clear_halt(self, dev_handle: UsbipConnection, ep: int) -> None:
         """End a stall of an endpoint; its packets begin anew with the first toggle."""
-        self._control(dev_handle, _TO_ENDPOINT, CLEAR_FEATURE, ENDPOINT_HALT, ep)
+        self._control(dev_handle, _TO_ENDPOINT, CLEAR_FEATURE, ENDPOINT_HALT, ep, timeout_ms=CLEAR_MS)
 
     def _control(
         self,

@@ -29,6 +29,7 @@ from neurostim.transport.usbip_client import (
 
 CONNECT_SECONDS: Final = 5.0
 CANCEL_SECONDS: Final = 2.0
+OUT_CANCEL_SECONDS: Final = 0.01
 RECEIVE_BYTES: Final = 65536
 
 CONNECTION_LOST: Final = -errno.ENODEV
@@ -42,6 +43,7 @@ class UsbipConnection:
         self._link = link
         self._transfers = Transfers(device.device_id)
         self._waiting: dict[int, _Waiting] = {}
+        self._unsettled: dict[int, _Waiting] = {}
         # Held for numbering, sending and finding a transfer, never while waiting for one.
         self._lock = threading.Lock()
         self._lost = False
@@ -60,8 +62,15 @@ class UsbipConnection:
         """Carry out one transfer; None where it was cancelled after ``timeout`` seconds.
 
         A transfer that ended while it was being cancelled counts as ended: its bytes have gone or come. A
-        connection that is lost ends every transfer with ``-ENODEV``.
+        connection that is lost ends every transfer with ``-ENODEV``. Whoever sends with a time-out is never
+        held up by a server that does not even answer a cancellation: the transfer is left to itself (its
+        bytes may still arrive), and nothing more is sent to its endpoint until it has ended.
         """
+        earlier = self._unsettled.get(endpoint)
+        if earlier is not None:
+            if not earlier.ended(timeout):
+                return None
+            self._unsettled.pop(endpoint, None)
         waiting = _Waiting()
         with self._lock:
             if self._lost:
@@ -74,8 +83,12 @@ class UsbipConnection:
         with self._lock:
             if not self._lost and sequence in self._waiting:
                 self._send(self._transfers.unlink(sequence))
-        if not waiting.ended(CANCEL_SECONDS):
-            # A server that does not even answer a cancellation is as good as gone.
+        if not endpoint & 0x80:
+            if not waiting.ended(OUT_CANCEL_SECONDS):
+                self._unsettled[endpoint] = waiting
+                return None
+        elif not waiting.ended(CANCEL_SECONDS):
+            # Only the threads that receive wait so long; a server silent for so long is as good as gone.
             self._lose()
             waiting.ended(None)
         assert waiting.completion is not None
