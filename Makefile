@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 WORKERS ?= auto
 
-.PHONY: demo test check unit long bench docs clean wheel
+.PHONY: demo test check unit long bench docs clean wheel test-kernel
 
 demo: $(STAMP)
 	$(BIN)/neurostim demo
@@ -28,6 +28,10 @@ unit: $(TEST_STAMP)
 # The campaigns that take minutes to hours.
 long: $(TEST_STAMP)
 	$(BIN)/pytest -n $(WORKERS) --long
+
+# A stock Debian kernel in an emulated computer uses the simulated device; it fetches a system of its own, as root.
+test-kernel: $(STAMP)
+	$(BIN)/python tests/kernel/run.py
 
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

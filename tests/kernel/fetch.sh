@@ -6,9 +6,6 @@ folder=$1 python=$2 constraints=$3
 suite=bookworm
 packages=busybox-static,udev,kmod,python3,usbutils,usbip,libstdc++6
 mkdir -p "$folder"
-KERNEL_FOLDER=$(cd "$folder" && pwd)
-export KERNEL_FOLDER
-
 # What was fetched by another recipe is fetched again.
 if ! cat "$0" "$constraints" | cmp -s - "$folder/recipe"; then
     rm -rf "$folder/root.tar" "$folder/site" "$folder/site.part"
@@ -20,7 +17,6 @@ if [ ! -s "$folder/root.tar" ]; then
     mmdebstrap --variant=essential --include="$packages" \
         --customize-hook='cd "$1/var/cache" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download \
             $(APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-cache depends linux-image-amd64 | sed -n "s/ *Depends: //p")' \
-        --customize-hook='mv "$1"/var/cache/linux-image-*.deb "$KERNEL_FOLDER/kernel.deb"' \
         "$suite" "$folder/root.part.tar"
     mv "$folder/root.part.tar" "$folder/root.tar"
 fi

@@ -20,6 +20,9 @@ MODULES = (
 LEFT_OUT = ("usr/share/doc/", "usr/share/locale/", "usr/share/man/", "var/cache/", "var/lib/apt/", "boot/")
 
 
+KERNEL = "kernel.deb"
+
+
 class Cpio:
     """Writes an archive that the kernel unpacks into its first root."""
 
@@ -48,7 +51,7 @@ def write_image(out: BinaryIO, fetched: Path, project: Path, guest: Path) -> Non
     """Write the whole first file system."""
     archive = Cpio(out)
     _add_root(archive, fetched / "root.tar")
-    _add_modules(archive, fetched / "kernel.deb")
+    _add_modules(archive, fetched / KERNEL)
     folders: set[str] = set()
     for target, source, patterns in (
         ("opt/site", fetched / "site", ("*",)),
@@ -64,8 +67,14 @@ def write_image(out: BinaryIO, fetched: Path, project: Path, guest: Path) -> Non
     archive.close()
 
 
-def extract_kernel(package: Path, to: Path) -> None:
-    """Take the kernel itself out of its package."""
+def extract_kernel(fetched: Path, to: Path) -> None:
+    """Take the kernel's package out of the root it was fetched into, and the kernel out of its package."""
+    package = fetched / KERNEL
+    with tarfile.open(fetched / "root.tar") as tar:
+        for member in tar:
+            held = tar.extractfile(member) if "/var/cache/linux-image-" in member.name else None
+            if held is not None:
+                package.write_bytes(held.read())
     for member, data in _package(package):
         if member.name.startswith("./boot/vmlinuz-"):
             to.write_bytes(data)

@@ -33,7 +33,7 @@ def main() -> int:
     fetch = Path(__file__).resolve().parent / "fetch.sh"
     subprocess.run([fetch, BUILD, sys.executable, PROJECT / "constraints.txt"], check=True)
     kernel, first_root = BUILD / "vmlinuz", BUILD / "root.cpio"
-    image.extract_kernel(BUILD / "kernel.deb", kernel)
+    image.extract_kernel(BUILD, kernel)
     with first_root.open("wb") as out:
         image.write_image(out, BUILD, PROJECT, GUEST)
     simulator = start_simulator()

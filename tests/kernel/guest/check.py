@@ -174,7 +174,8 @@ def drive(url: str) -> None:
         stimulator.stop(emergency=True).result()
         tell(f"{url} emergency stop", ended(stimulator, StopCause.EMERGENCY_STOP))
         by_control = url.startswith("usb://")
-        tell(f"{url} by the control endpoint: {by_control}", any(recorded.urgent) == by_control)
+        way = "control endpoint" if by_control else "pipe alone"
+        tell(f"{url} the emergency stop went by the {way}", any(recorded.urgent) == by_control)
         start(stimulator, program)
         live(stimulator, 0.3)
         time.sleep(2.0)
