@@ -54,6 +54,11 @@ def test_the_packages_come_from_the_wheel(installed: Path) -> None:
     assert all(line.startswith(str(installed)) for line in python(installed, "-c", code).splitlines())
 
 
+def test_the_wheel_carries_the_udev_rule(installed: Path) -> None:
+    rule = python(installed, "-m", "neurostim", "doctor", "--udev")
+    assert rule == (ROOT / "protocols" / "usb" / "60-neurostim.rules").read_text(encoding="utf-8")
+
+
 def test_the_wheel_carries_presets_leads_limits_and_schema(installed: Path) -> None:
     listed = json.loads(python(installed, "-m", "neurostim", "program", "list", "--json"))
     assert {one["preset"] for one in listed} == {

@@ -21,11 +21,29 @@ from neurostim.transport import open_url, parse_address, schemes
         ("socket://127.0.0.1:7700", ("socket", "", "127.0.0.1", 7700, 115200)),
         ("SOCKET://[::1]:1", ("socket", "", "::1", 1, 115200)),
         ("sim://scs?seed=1&fault=open", ("sim", "scs", "", 0, 115200)),
+        ("usbip://127.0.0.1:3241/1-1", ("usbip", "1-1", "127.0.0.1", 3241, 115200)),
+        ("usbip://host/3-2.1", ("usbip", "3-2.1", "host", 3240, 115200)),
+        ("USBIP://[::1]:1/1-1", ("usbip", "1-1", "::1", 1, 115200)),
     ],
 )
 def test_an_address_says_what_it_names(url, named) -> None:
     address = parse_address(url)
     assert (address.scheme, address.path, address.host, address.port, address.baud) == named
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("usb://1209:0001", (0x1209, 1, "")),
+        ("USB://0aFf:BEEF", (0x0AFF, 0xBEEF, "")),
+        ("usb://1209:0001:SIM-0001", (0x1209, 1, "SIM-0001")),
+        ("usb://1209:0001:a%20b%3Ac", (0x1209, 1, "a b:c")),
+    ],
+)
+def test_a_usb_address_names_ids_in_hexadecimal_and_a_serial_number(url, named) -> None:
+    address = parse_address(url)
+    assert (address.scheme, address.vendor_id, address.product_id) == ("usb", *named[:2])
+    assert address.serial_number == named[2]
 
 
 def test_options_of_other_links_are_kept() -> None:
@@ -48,6 +66,25 @@ def test_options_of_other_links_are_kept() -> None:
         "socket://host:1?a=b",
         "serial://",
         "serial:///dev/ttyUSB0?parity=N",
+        "usb://",
+        "usb://1209",
+        "usb://1209:1",
+        "usb://12090001",
+        "usb://1209:000g",
+        "usb://0x1209:0x0001",
+        "usb://1209:0001:",
+        "usb://1209:0001:a:b",
+        "usb://1209:0001/x",
+        "usb://1209:0001?serial=x",
+        "usbip://host",
+        "usbip://host/",
+        "usbip:///1-1",
+        "usbip://host:0/1-1",
+        "usbip://host:99999/1-1",
+        "usbip://host/1-1/2",
+        "usbip://host/1_1",
+        "usbip://host/" + "1" * 32,
+        "usbip://host/1-1?x=y",
         "://x",
         "9p://x",
         None,
