@@ -17,7 +17,10 @@ from neurostim.core.errors import NeurostimError
 
 # Each module defines `app`; importing one must stay cheap, since the list of commands imports them all.
 _GROUPS = ("program",)
-_COMMANDS = ("demo", "run", "impedance", "devices", "pair", "conform", "limits", "doctor", "sim")
+_COMMANDS = (
+    "demo", "run", "impedance", "devices", "pair", "assign", "release", "usage", "takeback", "retire",
+    "conform", "limits", "doctor", "sim",
+)  # fmt: skip
 
 # The kind of error typer raises for words it does not know; it has no public name of its own.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]

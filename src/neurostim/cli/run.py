@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from neurostim.core.hardware import Impedances
     from neurostim.device import Clock, DeviceStatus, Happening, Stimulator
+    from neurostim.safety.approval import ApprovedProgram
     from neurostim.safety.gate import Finding, Severity, Verdict
     from neurostim.session import LiveDose, Reconciliation, Session
 
@@ -82,6 +83,9 @@ def run(
         bool, typer.Option("--clear", help="Release the latch of an earlier stop that is shown.")
     ] = False,
     slot: Annotated[int, typer.Option(min=0, max=255, help="Program slot of the device.")] = 0,
+    subject: Annotated[
+        str | None, typer.Option("--subject", metavar="CODE", help="Subject the device is assigned to.")
+    ] = None,
     keys: KEYS_OPTION = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document at the end.")] = False,
 ) -> None:
@@ -104,7 +108,7 @@ def run(
         if settle is not None:
             settle_earlier(folder, stimulator, settle, screen)
         await_control(stimulator, screen)
-        with Session(stimulator, program, leads, folder, slot=slot) as session:
+        with Session(stimulator, program, leads, folder, slot=slot, subject=subject) as session:
             status = stimulator.status().result()
             show_device(stimulator, status, screen)
             release_latch(session, status, screen, allowed=clear)
@@ -112,15 +116,7 @@ def run(
             show_impedances(impedances, screen)
             verdict = session.check()
             show_findings(verdict, screen)
-            try:
-                session.approve(
-                    {code: why for code, why in reasons.items() if code in verdict.to_acknowledge}
-                )
-            except SafetyError as error:
-                if not verdict.refused:
-                    words = " ".join(f'--acknowledge {code}="why"' for code in verdict.to_acknowledge)
-                    error.remedy = f"Give a reason for each: {words}"
-                raise
+            approve_with(session, verdict, reasons)
             session.load()
             screen.print("[green]loaded[/], digest verified by the device")
             ended = deliver(session, stimulator, seconds, screen)
@@ -339,6 +335,17 @@ def _ramp(session: Session, live: LiveDose) -> str:
     if risen_ns >= area.ramp_up_ns or live.state.name != "DELIVERING":
         return ""
     return f"  ramp {100 * risen_ns // area.ramp_up_ns} %"
+
+
+def approve_with(session: Session, verdict: Verdict, reasons: dict[str, str]) -> ApprovedProgram:
+    """Approve with the reasons that were given; an error says which are missing, in words of this command."""
+    try:
+        return session.approve({code: why for code, why in reasons.items() if code in verdict.to_acknowledge})
+    except SafetyError as error:
+        if not verdict.refused:
+            words = " ".join(f'--acknowledge {code}="why"' for code in verdict.to_acknowledge)
+            error.remedy = f"Give a reason for each: {words}"
+        raise
 
 
 def parse_reasons(given: list[str]) -> dict[str, str]:

@@ -1,0 +1,127 @@
+"""``neurostim usage``: read what a device delivered at home, whole, digested, and kept in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from neurostim.cli import console
+from neurostim.cli.links import KEYS_OPTION, opened
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from neurostim.device.usage import UsageLog, UsageSummary
+
+app = typer.Typer()
+
+_US_PER_HOUR: Final = 3_600_000_000
+_AC_PER_MC: Final = 10**15
+
+
+@app.command("usage")
+def usage(
+    device: Annotated[
+        str | None,
+        typer.Argument(metavar="URL", help="Port, pty, usb://, socket:// or sim:// URL."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Show a log that was saved before.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="Keep the log in this new file.")
+    ] = None,
+    keys: KEYS_OPTION = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
+) -> None:
+    """Read the usage log of a device, only reading, or show one that was saved."""
+    from neurostim.core.errors import ConfigError
+    from neurostim.session.usage_file import read_usage, write_usage
+    from neurostim.wire.messages import Role
+
+    if (device is None) == (file is None):
+        raise ConfigError("it is not said which log to show", allowed="a URL, or --file", code="usage-option")
+    if file is not None:
+        log = read_usage(file)
+    else:
+        assert device is not None
+        with opened(device, keys, role=Role.OBSERVE) as stimulator:
+            log = stimulator.home.usage().result()
+            subject = stimulator.home.assignment().result().subject
+            if save is not None:
+                write_usage(save, stimulator.identity, subject, log)
+    if as_json:
+        console.emit_json(document_of(log))
+    else:
+        show(log)
+
+
+def document_of(log: UsageLog) -> dict[str, Any]:
+    """What a log adds up to, as data; charges in attocoulombs, times in microseconds."""
+    from neurostim.device.usage import summarise
+    from neurostim.wire.messages import FaultCode, StopCause
+
+    found = summarise(log.records)
+    return {
+        "records": len(log.records),
+        "oldest_index": log.oldest_index,
+        "usage_sha256": log.sha256.hex(),
+        "on_us": found.on_us,
+        "on_us_by_slot": {str(slot): value for slot, value in sorted(found.by_slot_us.items())},
+        "on_us_by_day": found.days,
+        "counts": {kind.name.lower(): count for kind, count in sorted(found.counts.items())},
+        "stops": {StopCause(cause).name.lower(): count for cause, count in sorted(found.stop_causes.items())},
+        "faults": {FaultCode(code).name.lower(): count for code, count in sorted(found.faults.items())},
+        "lowest_battery_permille": found.lowest_battery,
+        "contacts": {
+            str(contact): {
+                "pulses": one.pulses,
+                "cathodic_ac": one.cathodic_ac,
+                "anodic_ac": one.anodic_ac,
+                "recovered_ac": one.recovered_ac,
+                "bound_ac": one.bound_ac,
+            }
+            for contact, one in sorted(found.contacts.items())
+        },
+    }
+
+
+def show(log: UsageLog) -> None:
+    """Show what a log adds up to."""
+    from neurostim.device.usage import summarise
+    from neurostim.wire.messages import FaultCode, StopCause, UsageKind
+
+    found = summarise(log.records)
+    screen = console.out()
+    screen.print(f"{len(log.records)} records, SHA-256 {log.sha256.hex()[:16]}..., verified with the device")
+    if log.oldest_index > 1:
+        screen.print(f"records before {log.oldest_index} have made room for newer ones", style="yellow")
+    screen.print(
+        f"output on for {found.on_us / _US_PER_HOUR:.1f} h; "
+        f"{found.counts[UsageKind.START]} starts, {found.counts[UsageKind.STEP]} steps, "
+        f"{found.counts[UsageKind.SWITCH]} switches"
+    )
+    for day, on_us in found.days.items():
+        screen.print(f"  {day}  {on_us / _US_PER_HOUR:5.1f} h")
+    for cause, count in sorted(found.stop_causes.items()):
+        screen.print(f"  ended by {StopCause(cause).name.lower().replace('_', ' ')}: {count}")
+    for code, count in sorted(found.faults.items()):
+        screen.print(f"  fault {FaultCode(code).name.lower().replace('_', ' ')}: {count}", style="yellow")
+    if found.contacts:
+        screen.print(table_of(found))
+
+
+def table_of(found: UsageSummary) -> Table:
+    """Dose by contact."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("Contact", "Pulses", "Cathodic", "Anodic", "Recovered", "At most unseen"):
+        table.add_column(heading, justify="right")
+    for contact, one in sorted(found.contacts.items()):
+        charges = (one.cathodic_ac, one.anodic_ac, one.recovered_ac, one.bound_ac)
+        name = "return" if contact == 255 else str(contact)
+        table.add_row(name, f"{one.pulses:,}", *(f"{charge / _AC_PER_MC:.3f} mC" for charge in charges))
+    return table
