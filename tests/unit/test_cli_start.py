@@ -41,7 +41,7 @@ def test_words_that_begin_with_no_command_see_all(words: tuple[str, ...]) -> Non
 def test_help_loads_neither_arrays_nor_models_nor_kernels() -> None:
     loaded = loaded_by("--help")
     assert "neurostim.cli.run" in loaded
-    assert not loaded & {"numpy", "numba", "pydantic", "matplotlib", "serial"}
+    assert not loaded & {"numpy", "numba", "pydantic", "matplotlib", "serial", "usb", "libusb_package"}
 
 
 def test_a_small_table_is_written_without_the_kernels(tmp_path: Path) -> None:
