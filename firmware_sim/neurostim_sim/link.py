@@ -11,9 +11,9 @@ from typing import Final
 
 from neurostim.core.errors import ProtocolError
 from neurostim.wire.channel import Channel
-from neurostim.wire.codec import pack
+from neurostim.wire.codec import Recorder, pack
 from neurostim.wire.frame import Frame, FrameDecoder, FrameError
-from neurostim.wire.layout import Event, Lane, Reply
+from neurostim.wire.layout import Event, Lane, Message, Reply
 from neurostim.wire.messages import HelloReply
 from neurostim_sim.clock import DeviceClock
 from neurostim_sim.handshakes import Handshakes
@@ -44,6 +44,8 @@ class Link:
     sessions : SessionTable
     handshakes : Handshakes
         Channels that are no sessions yet.
+    recorder : callable or None
+        Told of each frame that is sent, in plain.
     telemetry_dropped : int
         Telemetry frames that a slow line has cost.
     tags_refused : int
@@ -53,6 +55,7 @@ class Link:
     def __init__(self, clock: DeviceClock, sessions_before: int) -> None:
         self.sessions = SessionTable(sessions_before)
         self.handshakes = Handshakes()
+        self.recorder: Recorder | None = None
         self.telemetry_dropped = 0
         self.tags_refused = 0
         self._clock = clock
@@ -119,14 +122,7 @@ class Link:
         else:
             number, sequence, channel = session.number, session.next_sequence(), session.channel
         if self._heard in self._lines:
-            self._lines[self._heard].waiting += pack(
-                reply,
-                session=number,
-                sequence=sequence,
-                command_id=command_id,
-                lease_us=self._clock.now_us,
-                channel=channel,
-            )
+            self._lines[self._heard].waiting += self._pack(reply, number, sequence, command_id, channel)
 
     def tell(self, event: Event) -> None:
         """Send an event to every open session; telemetry only where its line keeps up."""
@@ -140,12 +136,21 @@ class Link:
             if event.LANE is Lane.TELEMETRY and len(line.waiting) > TELEMETRY_BYTES:
                 dropped = True
                 continue
-            line.waiting += pack(
-                event,
-                session=session.number,
-                sequence=session.next_sequence(),
-                command_id=0,
-                lease_us=self._clock.now_us,
-                channel=session.channel,
-            )
+            line.waiting += self._pack(event, session.number, session.next_sequence(), 0, session.channel)
         self.telemetry_dropped += dropped
+
+    def _pack(
+        self, message: Message, session: int, sequence: int, command_id: int, channel: Channel | None
+    ) -> bytes:
+        now_us = self._clock.now_us
+        frame = pack(
+            message,
+            session=session,
+            sequence=sequence,
+            command_id=command_id,
+            lease_us=now_us,
+            channel=channel,
+        )
+        if self.recorder is not None:
+            self.recorder(frame, message, session, sequence, command_id, now_us)
+        return frame

@@ -26,7 +26,7 @@ from neurostim.device.runner import Runner, sooner
 from neurostim.device.stop_path import StopConfirmation, StopPath
 from neurostim.device.supervisor import Tokens
 from neurostim.device.tasks import Script, Task
-from neurostim.wire.codec import unpack
+from neurostim.wire.codec import Recorder, unpack
 from neurostim.wire.frame import Frame, FrameDecoder, FrameError
 from neurostim.wire.layout import Event, Kind, Reply
 from neurostim.wire.messages import (
@@ -206,6 +206,10 @@ class HostCore:
         self._at(now_ns)
         self._runner.take_back_unsent("a stop overtook it")
         self._stops.ask(self._now_ns, emergency=emergency, future=future)
+
+    def record(self, recorder: Recorder) -> None:
+        """Tell somebody of every frame that is sent, in plain."""
+        self._outbox.recorder = recorder
 
     def future(self, name: str) -> CommandFuture[Any]:
         """A future that waits as this core's owner does."""

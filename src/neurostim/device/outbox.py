@@ -12,7 +12,7 @@ from typing import Final
 
 from neurostim.device.notices import LinkCounters
 from neurostim.wire.channel import Channel
-from neurostim.wire.codec import stop_frame
+from neurostim.wire.codec import Recorder, stop_frame
 from neurostim.wire.frame import encode_line, line_length_bound
 from neurostim.wire.layout import Request
 from neurostim.wire.messages import HEARTBEAT_TIMEOUT_US, MAX_UNACKNOWLEDGED_BYTES
@@ -37,13 +37,15 @@ class Outgoing:
 class Outbox:
     """Numbers, seals and holds frames until the owner of the link takes them.
 
-    ``now_ns`` is kept up to date by the host core.
+    ``now_ns`` is kept up to date by the host core; a ``recorder`` is told of every frame but stops, which are
+    never sealed.
     """
 
     def __init__(self, counters: LinkCounters) -> None:
         self.lease_us = 0
         self.now_ns = 0
         self.channel: Channel | None = None
+        self.recorder: Recorder | None = None
         self._counters = counters
         self._session = 0
         self._sequence = 0
@@ -103,6 +105,8 @@ class Outbox:
             lease_us=self.lease_us,
             channel=self.channel,
         )
+        if self.recorder is not None:
+            self.recorder(frame, request, self._session, self._sequence, command_id, self.lease_us)
         self._waiting += frame
         self._count(frame)
         return self._sent

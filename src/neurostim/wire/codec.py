@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from neurostim.core.errors import ProtocolError
 from neurostim.wire.frame import Frame, FrameError, FrameFault, Seal, encode_line
@@ -50,6 +50,15 @@ def pack(
         lease_us=lease_us,
         channel=channel,
     )
+
+
+class Recorder(Protocol):
+    """Told of each frame that one side makes, in plain, whatever seals it on the line."""
+
+    def __call__(
+        self, frame: bytes, message: Message, session: int, sequence: int, command_id: int, lease_us: int, /
+    ) -> None:
+        """Take one frame; the arguments are those of `pack`."""
 
 
 def unpack(frame: Frame) -> Message:
