@@ -54,6 +54,11 @@ def test_everything_agrees_and_the_simulated_device_has_ended(performed):
     assert has_ended(performed.progress)
 
 
+def test_the_link_is_paired_before_anything_is_delivered(performed):
+    progress = " ".join(performed.progress.split())
+    assert progress.index("paired with") < progress.index("delivering")
+
+
 def test_the_document_has_the_names_of_the_reference(performed):
     doses = performed.document["doses"]
     assert undocumented("neurostim demo", performed.document) == set()

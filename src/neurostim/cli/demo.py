@@ -111,7 +111,7 @@ def prepare_folder(out: Path) -> None:
 
 def perform(out: Path, seconds: float, screen: Console) -> tuple[list[Scene], str]:
     """Play all scenes on a simulated device of their own; the scenes, and how it was connected."""
-    from neurostim.cli import demo_scenes
+    from neurostim.cli import demo_keys, demo_scenes
     from neurostim.core.program_file import load_program
 
     journal = out / "journal"
@@ -123,14 +123,21 @@ def perform(out: Path, seconds: float, screen: Console) -> tuple[list[Scene], st
             rehearse(preset, program, out, screen)
         url = device.url
         screen.print(f"simulated device, process {device.pid}, at {url}")
+        keys, paired = demo_keys.pair(url, device.label_code)
+        screen.print(
+            f"[green]paired[/] with {paired.serial_number} by the code on its label: "
+            "from here on it takes commands under this key only, and a stop from anyone"
+        )
         scenes = []
         for number, (preset, program) in enumerate(programs.items(), start=1):
             _heading(screen, f"{number} of {len(PRESETS) + 1}  {program.name}")
-            scenes.append(demo_scenes.deliver(preset, preset, program, url, journal, seconds, screen))
+            scenes.append(demo_scenes.deliver(preset, preset, program, url, keys, journal, seconds, screen))
         program = programs[CABLE_PRESET]
         _heading(screen, f"{len(PRESETS) + 1} of {len(PRESETS) + 1}  The cable is pulled: {program.name}")
         key = f"{CABLE_PRESET}, cable pulled"
-        scenes.append(demo_scenes.pull_cable(key, CABLE_PRESET, program, url, journal, device.order, screen))
+        scenes.append(
+            demo_scenes.pull_cable(key, CABLE_PRESET, program, url, keys, journal, device.order, screen)
+        )
     return scenes, "TCP" if url.startswith("socket:") else "a serial line (pty)"
 
 

@@ -33,6 +33,7 @@ class SimulatedDevice:
 
     def __init__(self, arguments: list[str], log: Path) -> None:
         self._url = ""
+        self._label = ""
         self._log = log
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         command = [sys.executable, "-m", "neurostim", "sim", *arguments, "--control", "--json"]
@@ -61,8 +62,15 @@ class SimulatedDevice:
             Where it ends instead.
         """
         if not self._url:
-            self._url = str(self._answer(START_SECONDS, "start")["url"])
+            started = self._answer(START_SECONDS, "start")
+            self._url, self._label = str(started["url"]), str(started["label_code"])
         return self._url
+
+    @property
+    def label_code(self) -> str:
+        """The 28 characters on its label; known with the url."""
+        assert self.url
+        return self._label
 
     @property
     def pid(self) -> int:

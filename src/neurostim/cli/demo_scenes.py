@@ -14,7 +14,7 @@ from neurostim.core.errors import NeurostimError, TransportError
 from neurostim.core.hardware import Impedances
 from neurostim.core.program import Program
 from neurostim.core.schedule import Schedule
-from neurostim.device import DeviceStatus, DoseRecord, Identity, Stimulator, SystemClock, connect
+from neurostim.device import DeviceStatus, DoseRecord, HostKeys, Identity, Stimulator, SystemClock, connect
 from neurostim.electrode.library import lead
 from neurostim.safety.gate import Finding, Verdict
 from neurostim.session import Reconciliation, Session
@@ -96,7 +96,14 @@ class Interrupted(Exception):
 
 
 def deliver(
-    key: str, preset: str, program: Program, url: str, journal: Path, seconds: float, screen: Console
+    key: str,
+    preset: str,
+    program: Program,
+    url: str,
+    keys: HostKeys,
+    journal: Path,
+    seconds: float,
+    screen: Console,
 ) -> Scene:
     """Deliver a program and stop it softly.
 
@@ -107,7 +114,7 @@ def deliver(
     NeurostimError
         Where anything fails.
     """
-    with connect(url) as stimulator, _session(stimulator, program, journal) as session:
+    with connect(url, keys=keys) as stimulator, _session(stimulator, program, journal) as session:
         acknowledged = _prepare(session, stimulator, screen)
         ended = run.deliver(session, stimulator, seconds, screen, pace_s=PACE_S)
         if ended.interrupted:
@@ -120,6 +127,7 @@ def pull_cable(
     preset: str,
     program: Program,
     url: str,
+    keys: HostKeys,
     journal: Path,
     order: Callable[[str], dict[str, Any]],
     screen: Console,
@@ -136,7 +144,7 @@ def pull_cable(
         Where anything fails.
     """
     clock = SystemClock()
-    with connect(url) as stimulator, _session(stimulator, program, journal) as session:
+    with connect(url, keys=keys) as stimulator, _session(stimulator, program, journal) as session:
         acknowledged = _prepare(session, stimulator, screen)
         steady_ns = max(area.ramp.up_ns for area in program.areas) + round(STEADY_SECONDS * 1e9)
         with run.stopping_on_signals(stimulator) as asked, run.LiveLine(screen, clock, PACE_S) as line:
