@@ -120,12 +120,14 @@ class Delivery:
 
     def first_event(self, ticks: int) -> int | None:
         """When the output stage first sees something before a time, if nothing is commanded until then."""
-        if self._foreseen is None or self._foreseen[0] != ticks:
+        now = self.start + self.engine.now_ticks
+        held = self._foreseen
+        if held is None or held[0] != ticks or (held[1] is not None and held[1] <= now):
             found = None
-            if ticks > self.start + self.engine.now_ticks:
+            if ticks > now:
                 found = first_event(self.engine, ticks - self.start)
-            self._foreseen = ticks, None if found is None else self.start + found
-        return self._foreseen[1]
+            held = self._foreseen = ticks, None if found is None else self.start + found
+        return held[1]
 
     def disturbed(self) -> None:
         """Something has changed from outside: what was foreseen is void."""

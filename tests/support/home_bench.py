@@ -23,6 +23,7 @@ HOUR = 3600 * S
 DAY = 24 * HOUR
 SUBJECT = "P-017"
 WEEK_S = 7 * 86_400
+WALL_S = 1_800_000_000
 LOWEST_NA, HIGHEST_NA = 1_000_000, 2_000_000
 
 
@@ -40,8 +41,12 @@ class HomeBench(SecureBench):
     def assign(self) -> None:
         """Take control with a key, and bind the device to the subject."""
         self.hello()
-        assert isinstance(self.ask(m.Assign(SUBJECT)), m.AssignReply)
-        assert isinstance(self.ask(m.Subject(SUBJECT)), m.SubjectReply)
+        self.core.memory.extra["assignment"] = {"subject": SUBJECT}
+        self.name_subject()
+
+    def name_subject(self, subject: str = SUBJECT) -> None:
+        """Say for whom this session works."""
+        self.core.sessions.open[self.session].subject = subject
 
     def load_slot(self, slot: int, image: ProgramImage, ranges: Sequence[m.RangeOfArea] = ()) -> bytes:
         """Bring a program into a slot; returns its digest."""
@@ -59,7 +64,7 @@ class HomeBench(SecureBench):
 
     def describe(self, release: Release) -> m.Error | None:
         """Describe a release up to its commit; the first refusal."""
-        steps: list[Any] = [m.ReleaseBegin(release.subject, release.expires_s, release.corridor, 1_800_000_000)]
+        steps: list[Any] = [m.ReleaseBegin(release.subject, release.expires_s, release.corridor, WALL_S)]
         for one in release.slots:
             steps.append(m.ReleaseSlot(one.slot, one.name, one.image_sha256, one.approval_sha256))
             steps.append(m.ReleaseRanges(one.slot, one.ranges))
@@ -69,7 +74,9 @@ class HomeBench(SecureBench):
                 return reply
         return None
 
-    def send_home(self, images: Sequence[ProgramImage] = (), *, expires_s: int = WEEK_S, **more: Any) -> Release:
+    def send_home(
+        self, images: Sequence[ProgramImage] = (), *, expires_s: int = WEEK_S, **more: Any
+    ) -> Release:
         """From a fresh device to one that is released; the clinic's sessions are closed."""
         self.assign()
         slots = []

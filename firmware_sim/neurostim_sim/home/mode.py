@@ -33,8 +33,10 @@ from neurostim_sim.home import battery
 from neurostim_sim.home.account import Account
 from neurostim_sim.home.controls import Button, Signal
 from neurostim_sim.home.lockout import lock_after, remembered
+from neurostim_sim.home.permitted import is_permitted
 from neurostim_sim.home.release import Release, ReleasedProgram, require_for_home, require_ranges, verified
 from neurostim_sim.home.state import CHECKPOINT_NS, HomeState
+from neurostim_sim.home.supply import Supply
 from neurostim_sim.home.usage import RESERVE, UsageLog
 from neurostim_sim.output import ON, Output, Unattended
 from neurostim_sim.records import DoseRecord, Memory
@@ -58,35 +60,6 @@ PATIENT_CLEARS: Final = (
 )
 """Faults a deliberate start clears once their cause is gone: lead and supply. The clinic clears others."""
 
-UNCHANGING: Final = (
-    m.Hello,
-    m.Identify,
-    m.Handshake,
-    m.Capabilities,
-    m.Ports,
-    m.Status,
-    m.SlotInfo,
-    m.SoftStop,
-    m.Stop,
-    m.EmergencyStop,
-    m.Heartbeat,
-    m.ClockSync,
-    m.QueryCommand,
-    m.Dose,
-    m.Counters,
-    m.EventLog,
-    m.ImpedanceRead,
-    m.Goodbye,
-    m.Pairings,
-    m.ReleaseInfo,
-    m.Usage,
-    m.UsageDigest,
-    m.TakeBack,
-    m.Subject,
-    m.Assignment,
-)
-"""What a host may still ask of a released device: to read, to stop, and to take it back."""
-
 
 @dataclass
 class Running:
@@ -97,7 +70,6 @@ class Running:
     dose: DoseRecord
     delivery: Delivery
     level: int = 0
-    drawn_ac: int = 0
     ended: bool = False
     steps_told: int = 0
     steps_untold: int = 0
@@ -128,7 +100,7 @@ class Home:
         self._held: Button | None = None
         self._repeat_ns = 0
         self._checked_ns = 0
-        self._drawn_us = 0
+        self._supply = Supply(hardware, clock)
         self._known_fault = int(memory.fault)
         self._test_ns: int | None = None
         self.draft: Release | None = None
@@ -173,7 +145,7 @@ class Home:
         self.state.begin(release, digest)
         self._account.begin()
         self._checked_ns = self._clock.now_ns
-        self._drawn_us = self._clock.now_us
+        self._supply.begin()
         self._known_fault = int(memory.fault)
         self._note(EventCode.RELEASED, value=release.number)
         memory.save()
@@ -181,7 +153,7 @@ class Home:
     def take_back(self) -> int:
         """End autonomous mode; returns the number of the release."""
         number: int = self.state.kept["number"]
-        self._draw_idle()
+        self._supply.rest()
         self._tell(UsageKind.TAKEN_BACK, count=number)
         self.state.end()
         self._held = None
@@ -203,7 +175,7 @@ class Home:
         ------
         Refusal
         """
-        if self.autonomous and not isinstance(request, UNCHANGING):
+        if self.autonomous and not is_permitted(request):
             raise Refusal(ErrorCode.AUTONOMOUS)
 
     # ------------------------------------------------------------------------------- what it shows
@@ -365,13 +337,13 @@ class Home:
         """Read the contacts of a program first, at currents nobody feels; it starts where they are whole."""
         image = decode_image(self._memory.slots[program.slot].data)
         contacts = sorted({contact for area in image.areas for contact, _ in area.shares})
-        self._draw_idle()
+        self._supply.rest()
         dose = self._output.start_measurement(contacts, self._unattended(()))
         self._measuring, self._chosen_start = dose, program
 
     def _deliver(self, program: ReleasedProgram) -> None:
         held = self._memory.slots[program.slot]
-        self._draw_idle()
+        self._supply.rest()
         dose = self._output.start_program(program.slot, self._unattended(program.amplitudes(0)))
         delivery = self._output.delivery
         assert delivery is not None
@@ -530,7 +502,7 @@ class Home:
         for one in readings:
             self._tell(UsageKind.IMPEDANCE, place=one.contact, count=int(one.status), value=one.series_ohm)
         self._account.flush(self._clock.now_us, dose, None, last=True)
-        self._draw_idle(battery.RUNNING_UW)
+        self._supply.measure()
         if program is None or dose.cause != StopCause.COMPLETED:
             return
         bad = next((one for one in readings if one.status in _FAULTS), None)
@@ -562,10 +534,10 @@ class Home:
         """Every minute: battery, parts, powered time; every hour the dose goes into the log."""
         running = self.running
         if running is not None:
-            self._draw(running)
+            self._supply.run(running.delivery, running.image)
             running.delivery.settle()
         else:
-            self._draw_idle()
+            self._supply.rest()
         self.state.checkpoint()
         if not self._test_parts():
             return
@@ -599,27 +571,8 @@ class Home:
         if running.steps_untold:
             self._tell_step(running, running.steps_untold)
         running.steps_told = running.steps_untold = 0
-        self._draw(running)
+        self._supply.run(running.delivery, running.image)
         self._account.flush(self._clock.now_us, running.dose, running.delivery, last=last)
-
-    # -------------------------------------------------------------------------------------- battery
-
-    def _draw(self, running: Running) -> None:
-        """Take from the battery what the output has cost since the last time."""
-        stim = [area.stim_ac for area in running.delivery.engine.totals().areas]
-        driven = sum(
-            battery.driven_of(area, one) for area, one in zip(running.image.areas, stim, strict=True)
-        )
-        now_us = self._clock.now_us
-        rail = self._hardware.profile.capabilities.rail_mv
-        spent = battery.RUNNING_UW * (now_us - self._drawn_us)
-        self._hardware.draw(spent + battery.energy_pj(driven - running.drawn_ac, rail))
-        running.drawn_ac, self._drawn_us = driven, now_us
-
-    def _draw_idle(self, microwatt: int = battery.IDLE_UW) -> None:
-        now_us = self._clock.now_us
-        self._hardware.draw(microwatt * (now_us - self._drawn_us))
-        self._drawn_us = now_us
 
     # --------------------------------------------------------------------------------------- records
 
