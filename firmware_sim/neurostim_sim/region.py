@@ -41,6 +41,7 @@ class Region:
         self._floor = max(floor, 1)
         self._held: dict[int, bytes] = {}
         self._next = self._oldest = 1
+        self._stale: list[int] = []
         self._scan()
 
     @staticmethod
@@ -76,6 +77,7 @@ class Region:
         """
         if len(payload) != self._size:
             raise ValueError(f"a record of {len(payload)} bytes in a region of {self._size}")
+        self._wipe()
         index = self._next
         # What stood in this place is gone from the first byte on.
         self._held.pop(index - self._count, None)
@@ -103,9 +105,9 @@ class Region:
     def forget(self, floor: int) -> None:
         """Forget records below ``floor`` and overwrite them; ``floor`` must be durable before."""
         self._floor = max(self._floor, floor)
-        for index in [one for one in self._held if one < floor]:
-            del self._held[index]
-            self._medium.write(self._place(index), bytes(self._slot))
+        self._stale += [(one - 1) % self._count for one in self._held if one < floor]
+        self._held = {index: payload for index, payload in self._held.items() if index >= floor}
+        self._wipe()
         self._next = max(self._next, self._floor)
         self._oldest = max(self._oldest, min(self._floor, self._next))
 
@@ -116,6 +118,12 @@ class Region:
             == _HEAD.pack(index, _checksum(index, payload)) + payload
             for index, payload in self._held.items()
         )
+
+    def _wipe(self) -> None:
+        """Overwrite what is forgotten, also what a power loss kept from being overwritten before."""
+        while self._stale:
+            self._medium.write(self._offset + self._stale[-1] * self._slot, bytes(self._slot))
+            self._stale.pop()
 
     def _place(self, index: int) -> int:
         return self._offset + (index - 1) % self._count * self._slot
@@ -138,6 +146,14 @@ class Region:
         self._held = {index: found[index] for index in sorted(found) if index >= lowest}
         self._next = max(newest + 1, self._floor)
         self._oldest = min(self._held, default=self._next)
+
+        newest = self._next - 1
+        self._stale = [
+            place
+            for place in range(-(-len(raw) // self._slot))
+            if newest - (newest - 1 - place) % self._count < self._floor
+            and raw[place * self._slot : (place + 1) * self._slot].strip(b"\0")
+        ]
 
 
 def _checksum(index: int, payload: bytes) -> int:

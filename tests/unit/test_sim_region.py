@@ -94,6 +94,10 @@ def test_power_lost_while_forgetting_brings_nothing_back() -> None:
     again = opened(medium, floor=7)
     assert again.records() == []
     assert again.next_index == 7
+    again.append(record(7))
+    # What the power loss kept from being overwritten is, with the next record.
+    assert record(7) in medium.data
+    assert not any(record(n)[:4] in medium.data for n in range(1, 7))
 
 
 def test_a_record_of_another_size_is_refused() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from neurostim.wire.layout import Reply, Request
 from neurostim.wire.messages import ErrorCode
-from neurostim_sim.commands import keys, loading, reading, sessions, starting, stopping
+from neurostim_sim.commands import assigning, keys, loading, reading, sessions, starting, stopping
 from neurostim_sim.commands.table import Handlers
 from neurostim_sim.home import commands as home
 from neurostim_sim.sessions import Refusal, Session
@@ -22,6 +22,7 @@ HANDLERS: Final[Handlers] = {
     **starting.HANDLERS,
     **stopping.HANDLERS,
     **home.HANDLERS,
+    **assigning.HANDLERS,
 }
 
 

@@ -16,6 +16,7 @@ from neurostim.wire.messages import (
     FaultCode,
 )
 from neurostim_sim.clock import US
+from neurostim_sim.commands.assigning import require_session_for_subject
 from neurostim_sim.commands.loading import slot_of, within_limits
 from neurostim_sim.commands.table import Handlers
 from neurostim_sim.hardware import LEAST_BATTERY
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 SECOND_NS: Final = 1_000_000_000
 
 
-def _arm(device: DeviceCore, request: m.Arm, _session: Session | None) -> Reply:
+def _arm(device: DeviceCore, request: m.Arm, session: Session | None) -> Reply:
     if device.state in LATCHED:
         raise Refusal(ErrorCode.LATCHED)
     if device.state not in (DeviceState.IDLE, DeviceState.ARMED):
@@ -40,6 +41,7 @@ def _arm(device: DeviceCore, request: m.Arm, _session: Session | None) -> Reply:
     _check_battery(device, 0)
     _test_self(device)
     if request.kind is ArmKind.STIMULATION:
+        require_session_for_subject(device, session)
         slot = slot_of(device, request.slot)
         if not slot.committed:
             raise Refusal(ErrorCode.SLOT_NOT_COMMITTED)
