@@ -132,6 +132,7 @@ def test_retiring_erases_slots_and_usage_logs_the_cleaning_and_frees_the_device(
     assert host.core.home.usage.records(1) == []
     # The name of the subject is nowhere any more, and the next one starts with an empty device.
     assert host.ask(m.Assign(BEN)) == m.AssignReply(2)
+    host.ask(m.Subject(BEN))
     assert code(arm(host)) is ErrorCode.SLOT_NOT_COMMITTED
     assert told(host) == m.AssignmentReply(2, True, BEN, CLEANING)
 
