@@ -55,7 +55,8 @@ STRANGER_FAULTS: Final = {
     "replay": "somebody puts the last `value` frames of the host on the line again",
     "replay-kind": "somebody puts the frame that strikes on the line again, `value` ns later",
     "forge": "somebody without the key puts made-up frames on the line, chosen by `value`",
-    "second-host": "another host connects, tries to take over, and, where `value` is odd, stops",
+    "second-host": "another host, paired where bit 1 of `value` is set, tries to take over, and stops where "
+    "bit 0 is",
 }
 KINDS: Final = {**FRAME_FAULTS, **LINE_FAULTS, **HOST_FAULTS, **DEVICE_FAULTS, **STRANGER_FAULTS}
 WAYS: Final = ("host", "device")

@@ -10,6 +10,7 @@ from neurostim.device import scripts
 from neurostim.device.clock_estimate import ClockFit
 from neurostim.device.commands import WireStimulator
 from neurostim.device.futures import CommandFuture
+from neurostim.device.handshake import DeviceKey
 from neurostim.device.host_core import NOBODY, HostCore
 from neurostim.device.lanes import EventLanes
 from neurostim.device.notices import DeviceEvent, Happening, LinkCounters
@@ -19,6 +20,7 @@ from neurostim.device.supervisor import Supervisor
 from neurostim.device.tasks import Script
 from neurostim.wire.messages import HelloReply, Role
 from neurostim_torture.disk import HostKilled
+from neurostim_torture.monitor.records import Origin
 
 if TYPE_CHECKING:
     from neurostim_torture.world import World
@@ -39,9 +41,13 @@ class VirtualHost(WireStimulator):
         Which host it is, from 1.
     origin : str
         How the monitor is told of its frames.
+    key : DeviceKey, optional
+        What the device gave it when it was paired.
     """
 
-    def __init__(self, world: World, number: int, origin: str = "host") -> None:
+    def __init__(
+        self, world: World, number: int, origin: Origin = "host", key: DeviceKey | None = None
+    ) -> None:
         super().__init__()
         self.world = world
         self.origin = origin
@@ -56,8 +62,11 @@ class VirtualHost(WireStimulator):
             host_id=number.to_bytes(16, "big"),
             supervisor=self._supervisor.tokens,
             new_nonce=world.new_nonce,
+            entropy=world.new_bytes,
             wait=self._pass_time,
         )
+        self.core.record(world.recorded)
+        self._key = key
         self.lanes = EventLanes()
 
     # The clock of this computer.
@@ -243,7 +252,7 @@ class VirtualHost(WireStimulator):
 
     def _greet(self, role: Role, takeover_from: bytes = NOBODY) -> HelloReply:
         future: CommandFuture[HelloReply] = self.core.future("HELLO")
-        self.core.connect(future, self.monotonic_ns(), role, takeover_from)
+        self.core.connect(future, self.monotonic_ns(), role, takeover_from, self._key)
         self._after()
         return future.result()
 

@@ -35,6 +35,7 @@ class Plan:
     doses: int
     returns: bool
     clears: bool
+    keyed: bool = True
 
     @classmethod
     def drawn(cls, seed: int) -> Plan:
@@ -50,6 +51,7 @@ class Plan:
             doses=1 + (dice.below(4) == 0),
             returns=dice.below(3) != 0,
             clears=dice.below(2) == 0,
+            keyed=dice.below(8) != 0,
         )
 
 
@@ -160,7 +162,6 @@ class Person:
         session.measure()
         verdict = session.check()
         approved = session.approve(dict.fromkeys(verdict.to_acknowledge, REASON))
-        self.prepared.approved = approved
         self.world.approve(approved)
         session.load()
         for dose in range(self.plan.doses):

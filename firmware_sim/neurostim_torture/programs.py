@@ -6,7 +6,7 @@ anything else it has measured goes the whole way through the compiler and the ga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
@@ -17,7 +17,7 @@ from neurostim.core.schedule import Schedule
 from neurostim.electrode.lead import Lead
 from neurostim.electrode.library import lead
 from neurostim.safety.gate import AmplitudeRange, ApprovedProgram, Verdict
-from neurostim.session import Session
+from neurostim.session import Session, Stage
 from neurostim_sim.profiles import Profile, profile
 from neurostim_torture.monitor import records as r
 
@@ -105,7 +105,7 @@ class Prepared:
     program: Program
     leads: tuple[Lead, ...]
     judged: dict[tuple[tuple[int, ...], ...], tuple[Schedule, Verdict]] = field(default_factory=dict)
-    approved: ApprovedProgram | None = None
+    approvals: dict[tuple[object, ...], ApprovedProgram] = field(default_factory=dict)
 
     @property
     def ranges(self) -> tuple[AmplitudeRange, ...]:
@@ -140,7 +140,19 @@ class PreparedSession(Session):
             assert self.schedule is not None
             self._prepared.judged[key] = (self.schedule, verdict)
             return verdict
+        self._need(Stage.MEASURED, Stage.CHECKED, Stage.APPROVED)
         return self._judged(*known)
+
+    def approve(self, acknowledged: Mapping[str, str] | None = None) -> ApprovedProgram:
+        """Accept the verdict; the same verdict with the same reasons gives the same approval."""
+        key = (id(self.verdict), *sorted((acknowledged or {}).items()))
+        known = self._prepared.approvals.get(key)
+        if known is None or self.verdict is None:
+            known = super().approve(acknowledged)
+            self._prepared.approvals[key] = known
+            return known
+        self._need(Stage.CHECKED)
+        return self._accepted(known)
 
 
 def _recharge(number: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from neurostim.session import JournalError, Record, in_flight, read_journal
 from neurostim_torture.disk import HostKilled
 from neurostim_torture.faults import Fault, read_faults
+from neurostim_torture.keys import paired
 from neurostim_torture.monitor import Monitor
 from neurostim_torture.monitor import records as r
 from neurostim_torture.person import Person, Plan
@@ -86,8 +87,10 @@ def run(
     plan : Plan, optional
         What that person is going to do; drawn from the seed otherwise.
     """
-    world = World(schedule.seed, schedule.faults, device_profile())
-    person = who(world, plan or Plan.drawn(schedule.seed))
+    plan = plan or Plan.drawn(schedule.seed)
+    keys = paired(device_profile()) if plan.keyed else None
+    world = World(schedule.seed, schedule.faults, device_profile(), keys)
+    person = who(world, plan)
     for live in (person.live, person.come_back):
         try:
             live()
@@ -140,6 +143,7 @@ def _setting(world: World) -> r.Setting:
             able.max_width_ns,
         ),
         ppm=world.ppm,
+        keyed=world.keys is not None,
     )
 
 

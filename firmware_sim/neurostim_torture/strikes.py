@@ -181,7 +181,7 @@ def _strike_stranger(world: World, what: str, value: int, name: str, frame: byte
         return True
     if what == "replay":
         chosen = world.sent[-max(value, 1) :]
-        for place, (_, old) in enumerate(chosen):
+        for place, old in enumerate(chosen):
             world.at(now + place * SPACING_NS, lambda old=old: world.inject(old, "replayed"))  # type: ignore[misc]
         return bool(chosen)
     if what == "forge":
@@ -189,14 +189,31 @@ def _strike_stranger(world: World, what: str, value: int, name: str, frame: byte
             request = _forged(value + place)
             made = pack(
                 request,
-                session=world.dice.below(1 << 32),
-                sequence=1 + world.dice.below(1 << 40),
-                command_id=1 + world.dice.below(1 << 31),
+                session=_session_of(world),
+                sequence=(1 << 40) + place + world.dice.below(1 << 40),
+                command_id=(1 << 30) + world.dice.below(1 << 30),
                 lease_us=now // 1000,
+                channel=_Guess() if value % 2 else None,
             )
             world.at(now + place * SPACING_NS, lambda made=made: world.inject(made, "forged"))  # type: ignore[misc]
         return True
-    return _second_host(world, stops=bool(value % 2))
+    return _second_host(world, stops=bool(value % 2), knows=bool(value % 4 // 2))
+
+
+class _Guess:
+    """Seals frames as somebody does who has no key: with nonsense."""
+
+    def seal(self, _sequence: int, _head: bytes, payload: bytes) -> bytes:
+        """Payload and a tag that fits nothing."""
+        return payload + bytes(16)
+
+
+def _session_of(world: World) -> int:
+    """Without keys a session's number is all that keeps others out; with them it may be known to anyone."""
+    host = world.host
+    if world.keys is not None and host is not None:
+        return host.core.session
+    return (1 << 31) + world.dice.below(1 << 31)
 
 
 def _forged(number: int) -> Request:
@@ -211,15 +228,16 @@ def _forged(number: int) -> Request:
     return made[number % len(made)]
 
 
-def _second_host(world: World, *, stops: bool) -> bool:
+def _second_host(world: World, *, stops: bool, knows: bool) -> bool:
     from neurostim_torture.host import VirtualHost
 
-    other = VirtualHost(world, 2 + len(world.hosts), "observer")
+    key = world.keys.other if world.keys is not None and knows else None
+    other = VirtualHost(world, 2, "observer", key)
     world.hosts.append(other)
     mine = world.host
     named = mine.core.host_id if mine is not None else bytes(16)
     future = other.core.future("HELLO")
-    other.core.connect(future, other.monotonic_ns(), Role.CONTROL, named)
+    other.core.connect(future, other.monotonic_ns(), Role.CONTROL, named, key)
     world.collect(other)
 
     def later() -> None:

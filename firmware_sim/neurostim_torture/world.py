@@ -7,7 +7,7 @@ import heapq
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -19,8 +19,8 @@ from neurostim.safety.gate import ApprovedProgram
 from neurostim.wire.codec import unpack
 from neurostim.wire.frame import decode_frame
 from neurostim.wire.layout import Kind, Message
-from neurostim.wire.messages import MESSAGES
 from neurostim_sim.core import DeviceCore
+from neurostim_sim.entropy import seeded
 from neurostim_sim.impedance import WIDTH_NS, Given
 from neurostim_sim.profiles import Profile
 from neurostim_sim.records import DoseRecord
@@ -31,6 +31,7 @@ from neurostim_torture import strikes
 from neurostim_torture.disk import VirtualDisk
 from neurostim_torture.faults import Fault
 from neurostim_torture.host import VirtualHost
+from neurostim_torture.keys import LABEL, Keys
 from neurostim_torture.line import TRANSIT_NS, Way
 from neurostim_torture.monitor import records as r
 from neurostim_torture.programs import told
@@ -38,15 +39,19 @@ from neurostim_torture.programs import told
 MOMENT_NS: Final = 1_000
 MEMORY: Final = 64
 LIFE_GRAIN_NS: Final = 10_000_000
-QUIET: Final = frozenset({"TELEMETRY"})
+PORT_BYTES: Final = 2048
+# What nothing can be judged by is not told, or told without its contents.
+QUIET: Final = frozenset({"TELEMETRY", "HEARTBEAT", "CLOCK_SYNC"})
+FLEETING: Final = frozenset({"HEARTBEAT", "CLOCK_SYNC"})
+
+Plain = tuple[Message, int, int, int, int]
+
+_NOTHING: Final[dict[str, Any]] = {}
 
 _KIND: Final = re.compile(rb'"kind":"([a-z_]+)","prev"')
 _ANNOUNCING: Final = frozenset(
     {"start_intended", "started", "start_failed", "amplitude_intended", "reconciled", "measured", "resolved"}
 )
-
-_REQUESTS: Final = {number: kind.NAME for (number, part), kind in MESSAGES.items() if part is Kind.REQUEST}
-_EVENTS: Final = {number: kind.NAME for (number, part), kind in MESSAGES.items() if part is Kind.EVENT}
 
 
 class Tap(TraceFiles):
@@ -80,9 +85,13 @@ class World:
     faults : sequence of Fault
     profile : Profile
         The device.
+    keys : Keys, optional
+        Of a device that is paired; a device of a bench, without keys, otherwise.
     """
 
-    def __init__(self, seed: int, faults: Sequence[Fault], profile: Profile) -> None:
+    def __init__(
+        self, seed: int, faults: Sequence[Fault], profile: Profile, keys: Keys | None = None
+    ) -> None:
         self.now_ns = 0
         self.dice = Dice(seed ^ 0x5DEECE66D)
         self.records: list[r.Record] = []
@@ -90,10 +99,16 @@ class World:
         self.crashes: list[str] = []
         self.plugged = True
         self.hosts: list[VirtualHost] = []
-        self.sent: list[tuple[str, bytes]] = []
+        self.sent: list[bytes] = []
+        self.keys = keys
+        self._plain: dict[bytes, Plain] = {}
+        self._known: dict[bytes, Plain] = {}
+        self._port = b""
         self.steps = 0
         self.programs: dict[tuple[str, str], r.Program] = {}
         self._nonce = 0
+        self._seed = seed
+        self._drawn = 0
         self._lives: dict[str, int] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
@@ -101,7 +116,11 @@ class World:
         self._ran: dict[int, str] = {}
         self.ppm = sum(fault.value for fault in faults if fault.what == "skew")
         self.medium = MemoryMedium()
-        self.device = DeviceCore(profile, seed=seed, medium=self.medium, ppm=self.ppm, traces=Tap(self))
+        if keys is not None:
+            self.medium.data = bytearray(keys.memory)
+        self.device = DeviceCore(
+            profile, seed=seed, medium=self.medium, ppm=self.ppm, traces=Tap(self), label_code=LABEL
+        )
         self._boots = self.device.memory.boot_count
         self.doses_at_start = self.device.memory.dose_count
         self.disk = VirtualDisk(self._kept)
@@ -114,6 +133,7 @@ class World:
             )
             for name in ("host", "device")
         }
+        self.device.link.recorder = self.recorded
         self.see(r.Power(0, "boot"))
         for fault in faults:
             if fault.what == "skew":
@@ -183,6 +203,7 @@ class World:
             self._ran[delivery.record.number] = hashlib.sha256(held).hexdigest()
         if device.memory.boot_count != self._boots:
             self._boots = device.memory.boot_count
+            device.link.recorder = self.recorded
             self.see(r.Power(self.now_ns, "boot"))
         if device.dead:
             strikes.supply_failed(self)
@@ -217,34 +238,41 @@ class World:
         for piece in data.split(b"\0"):
             if not piece:
                 continue
-            name = self._say(piece)
+            frame = b"\0" + piece + b"\0"
+            name = self._say(frame)
             if self.plugged:
-                way.put(b"\0" + piece + b"\0", name, self.now_ns)
+                way.put(frame, name, self.now_ns)
                 self._attend(way)
 
-    def _say(self, piece: bytes) -> str:
+    def _say(self, frame: bytes) -> str:
         """Tell the monitor of a frame of the device; its name."""
-        try:
-            frame = decode_frame(piece)
-        except ProtocolError:
+        known = self._plain.pop(frame, None) or _read(frame)
+        if known is None:
             return "?"
-        event = frame.kind is Kind.EVENT
-        name = _EVENTS.get(frame.type, "?") if event else _REQUESTS.get(frame.type, "ERROR")
+        message, session, sequence, command_id, _ = known
+        name = message.NAME
         if name not in QUIET:
+            event = message.KIND is Kind.EVENT
             self.see(
                 r.DeviceFrame(
                     self.now_ns,
                     name,
                     "event" if event else "reply",
-                    frame.session,
-                    frame.sequence,
-                    frame.command_id,
-                    plain(unpack(frame)),
+                    session,
+                    sequence,
+                    command_id,
+                    plain(message),
                 )
             )
         return name
 
     # ------------------------------------------------------------------------------------- line
+
+    def recorded(
+        self, frame: bytes, message: Message, session: int, sequence: int, command_id: int, lease_us: int, /
+    ) -> None:
+        """Take what somebody is about to send, in plain."""
+        self._plain[frame] = message, session, sequence, command_id, lease_us
 
     def collect(self, host: VirtualHost) -> None:
         """Put on the line what a host has written."""
@@ -256,10 +284,10 @@ class World:
                 continue
             for piece in outgoing.data.split(b"\0"):
                 if piece:
-                    name = self._heard(piece, host.origin)
                     frame = b"\0" + piece + b"\0"
+                    name = self._heard(frame, host.origin)
                     if host.origin == "host":
-                        self.sent.append((name, frame))
+                        self.sent.append(frame)
                         del self.sent[:-MEMORY]
                     way.put(frame, name, self.now_ns)
                     self._attend(way)
@@ -268,29 +296,30 @@ class World:
         """Somebody else puts a frame on the line."""
         if not self.plugged:
             return
-        self._heard(frame.strip(b"\0"), origin)
-        self.at(self.now_ns + TRANSIT_NS, lambda: self._arrive_at_device(frame, True, origin))
+        self._heard(frame, origin)
+        self.at(self.now_ns + TRANSIT_NS, lambda: self._arrive_at_device(frame, origin))
 
-    def _heard(self, piece: bytes, origin: str) -> str:
+    def _heard(self, frame: bytes, origin: r.Origin) -> str:
         """Tell the monitor of a frame for the device; its name."""
-        try:
-            frame = decode_frame(piece)
-            message = unpack(frame)
-        except ProtocolError:
+        sealed = self._plain.pop(frame, None)
+        known = sealed or self._known.get(frame) or _read(frame)
+        if known is None:
             return "?"
+        message, session, sequence, command_id, lease_us = known
+        self._known[frame] = known
         name = message.NAME
         self.see(
             r.HostFrame(
                 self.now_ns,
                 name,
-                origin,  # type: ignore[arg-type]
-                frame.session,
-                frame.sequence,
-                frame.command_id,
-                frame.lease_us,
+                origin,
+                session,
+                sequence,
+                command_id,
+                lease_us,
                 name == "HEARTBEAT" and origin == "host",
-                False,
-                plain(message),
+                self.keys is not None and sealed is not None and session > 0,
+                _NOTHING if name in FLEETING else plain(message),
             )
         )
         return name
@@ -304,31 +333,21 @@ class World:
         way.release(self.now_ns)
         way.open(self.now_ns)
 
-    def _deliverer(self, name: str) -> Callable[[int, bytes, bool], None]:
+    def _deliverer(self, name: str) -> Callable[[int, bytes], None]:
         if name == "host":
-            return lambda at_ns, data, whole: self.at(at_ns, lambda: self._arrive_at_device(data, whole))
-        return lambda at_ns, data, whole: self.at(at_ns, lambda: self._arrive_at_hosts(data))
+            return lambda at_ns, data: self.at(at_ns, lambda: self._arrive_at_device(data, "host"))
+        return lambda at_ns, data: self.at(at_ns, lambda: self._arrive_at_hosts(data))
 
-    def _arrive_at_device(self, data: bytes, whole: bool, origin: str = "host") -> None:
+    def _arrive_at_device(self, data: bytes, origin: r.Origin) -> None:
         if not self.plugged:
             return
-        if whole:
-            try:
-                frame = decode_frame(data.strip(b"\0"))
-            except ProtocolError:
-                pass
-            else:
-                name = _REQUESTS.get(frame.type, "?")
-                self.see(
-                    r.Taken(
-                        self.now_ns,
-                        name,
-                        origin,  # type: ignore[arg-type]
-                        frame.session,
-                        frame.sequence,
-                        frame.command_id,
-                    )
-                )
+        *ended, rest = (self._port + data).split(b"\0")
+        self._port = rest[-PORT_BYTES:]
+        for piece in ended:
+            known = self._known.get(b"\0" + piece + b"\0") if piece else None
+            if known is not None:
+                message, session, sequence, command_id, _ = known
+                self.see(r.Taken(self.now_ns, message.NAME, origin, session, sequence, command_id))
         self.run_device(data)
 
     def _arrive_at_hosts(self, data: bytes) -> None:
@@ -361,9 +380,14 @@ class World:
         self._nonce += 1 + self.dice.below(1 << 32)
         return self._nonce
 
+    def new_bytes(self, count: int) -> bytes:
+        """Bytes nobody can guess, for the host."""
+        self._drawn += 1
+        return seeded("torture", self._seed, self._drawn)(count)
+
     def start_host(self) -> VirtualHost:
         """A program is started on the person's computer."""
-        host = VirtualHost(self, 1)
+        host = VirtualHost(self, 1, key=None if self.keys is None else self.keys.own)
         self.disk.dead = False
         self.disk.on_killed = lambda: self.kill(host)
         self.hosts.append(host)
@@ -427,6 +451,16 @@ class World:
                     self.see(r.Kept(self.now_ns, kind, json.loads(line)["data"]))
 
 
+def _read(frame: bytes) -> Plain | None:
+    """A frame that carries no seal."""
+    try:
+        found = decode_frame(frame.strip(b"\0"))
+        return unpack(found), found.session, found.sequence, found.command_id, found.lease_us
+    except ProtocolError:
+        return None
+
+
 def plain(message: Message) -> dict[str, Any]:
     """A message's fields by name."""
-    return {name: getattr(message, name) for name in message.__slots__}
+    names: Iterable[str] = message.__slots__
+    return {name: getattr(message, name) for name in names}

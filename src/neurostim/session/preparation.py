@@ -281,23 +281,26 @@ class Preparation(Keeper):
         """
         self._need(Stage.CHECKED)
         assert self.verdict is not None
-        self.approved = approve(self.verdict, acknowledged)
+        return self._accepted(approve(self.verdict, acknowledged))
+
+    def _accepted(self, approved: ApprovedProgram) -> ApprovedProgram:
+        self.approved = approved
         self._act(Event.APPROVED)
         self._record(
             "approved",
             {
-                "image_sha256": self.approved.image_sha256.hex(),
-                "approval_sha256": self.approved.approval_sha256.hex(),
-                "acknowledged": dict(self.approved.acknowledged),
+                "image_sha256": approved.image_sha256.hex(),
+                "approval_sha256": approved.approval_sha256.hex(),
+                "acknowledged": dict(approved.acknowledged),
                 "ranges": [
                     {"area": r.area, "min_na": r.min_na, "max_na": r.max_na, "step_na": r.step_na}
-                    for r in self.approved.ranges
+                    for r in approved.ranges
                 ],
             },
             durable=True,
         )
         self._stage = Stage.APPROVED
-        return self.approved
+        return approved
 
     def load(self) -> None:
         """Load the approved program; the device's own digest must be the host's.
