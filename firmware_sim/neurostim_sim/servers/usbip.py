@@ -32,6 +32,7 @@ class UsbIpClient:
                 link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         self._link = link
         self._bus = bus
+        self._said_all = False
         self.connection = Connection(bus)
 
     def fileno(self) -> int:
@@ -42,7 +43,7 @@ class UsbIpClient:
     def events(self) -> int:
         """What to wait for: room where something is unsent; bytes where more may be taken."""
         wanted = selectors.EVENT_WRITE if self.connection.unsent else 0
-        if not self.connection.stuffed and not self.connection.ending:
+        if self.connection.ending or not self.connection.stuffed:
             wanted |= selectors.EVENT_READ
         return wanted
 
@@ -65,18 +66,25 @@ class UsbIpClient:
         return True
 
     def send(self) -> bool:
-        """Send what is unsent, in one piece as far as the system takes it; False where all is said."""
+        """Send what is unsent, in one piece as far as the system takes it; False where the host has gone.
+
+        At the end only this side's half is closed, until the host has closed its own: a socket closed with
+        bytes unread resets the connection, and the last words would be lost.
+        """
         unsent = self.connection.unsent
         try:
             while unsent:
                 count = self._link.send(unsent)
                 self.connection.sent(count)
                 unsent = unsent[count:]
+            if self.connection.ending and not self._said_all:
+                self._said_all = True
+                self._link.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             return True
         except OSError:
             return False
-        return not self.connection.ending
+        return True
 
     def close(self) -> None:
         """Hang up: for the device, the cable is pulled."""
@@ -212,7 +220,7 @@ class UsbIpBench(Bench):
     def _welcome(self, link: socket.socket | None) -> None:
         if link is None:
             return
-        idle = [one for one in self._clients if not one.connection.imported]
+        idle = [one for one in self._clients if one.connection is not self._bus.importer]
         if len(self._clients) >= MOST_CONNECTIONS and idle:
             # A host says at once what it wants; one that has not longest makes room.
             self._drop(idle[0])
