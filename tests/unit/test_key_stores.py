@@ -14,6 +14,7 @@ import keyring.backend
 import keyring.errors
 import pytest
 
+from neurostim.cli.doctor_keys import check_keys
 from neurostim.core.errors import ConfigError
 from neurostim.device import DeviceKey, KeyFile, KeyringStore, KeyStoreError, KnownDevices, KnownKeys
 from neurostim.device.key_file import Hardness
@@ -125,13 +126,10 @@ def test_a_locked_keyring_is_an_error_and_not_a_missing_key(ring):
     assert caught.value.code == "keyring-locked"
 
 
-def test_a_keyring_that_protects_nothing_is_refused(ring):
-    Ring.priority = 0.5
-    try:
-        with pytest.raises(KeyStoreError) as caught:
-            KeyringStore(Chances()).get("A-1")
-    finally:
-        Ring.priority = 5
+def test_a_keyring_that_protects_nothing_is_refused(ring, monkeypatch):
+    monkeypatch.setattr(Ring, "priority", 0.5)
+    with pytest.raises(KeyStoreError) as caught:
+        KeyringStore(Chances()).get("A-1")
     assert caught.value.code == "no-keyring"
     assert ring.held == {}
 
@@ -339,3 +337,50 @@ def test_a_memory_that_cannot_be_read_is_an_error_and_not_empty(tmp_path, text):
     with pytest.raises(KeyStoreError) as caught:
         KnownDevices(path).places()
     assert caught.value.code == "known-devices"
+
+
+# What the doctor says of it.
+
+
+def found(tmp_path, monkeypatch) -> dict[str, tuple[str, str]]:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return {one.name: (one.state, one.remedy) for one in check_keys()}
+
+
+def test_the_doctor_looks_for_the_key_of_each_paired_device(ring, tmp_path, monkeypatch):
+    store, file = KeyringStore(Chances()), tmp_path / "keys"
+    store.put("A-1", KEY)
+    file.touch()
+    devices = KnownDevices(tmp_path / "neurostim" / "paired.json")
+    for serial, place in (
+        ("A-1", "keyring"),
+        ("B-2", "keyring"),
+        ("C-3", str(file)),
+        ("D-4", str(tmp_path / "no")),
+    ):
+        devices.note(serial, place)
+    told = found(tmp_path, monkeypatch)
+    assert {name: state for name, (state, _) in told.items()} == {
+        "keyring": "ok",
+        "key of A-1": "ok",
+        "key of B-2": "fail",
+        "key of C-3": "ok",
+        "key of D-4": "fail",
+    }
+    assert "--forget B-2" in told["key of B-2"][1]
+    ring.locked = True
+    assert found(tmp_path, monkeypatch)["keyring"][0] == "fail"
+
+
+@pytest.mark.usefixtures("ring")
+def test_the_doctor_warns_of_a_keyring_only_while_no_key_is_in_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(Ring, "priority", 0.5)
+    assert found(tmp_path, monkeypatch)["keyring"][0] == "warn"
+    KnownDevices(tmp_path / "neurostim" / "paired.json").note("A-1", "keyring")
+    assert found(tmp_path, monkeypatch)["keyring"][0] == "fail"
+
+
+def test_the_doctor_tells_of_a_memory_that_cannot_be_read(tmp_path, monkeypatch):
+    (tmp_path / "neurostim").mkdir()
+    (tmp_path / "neurostim" / "paired.json").write_text("nonsense")
+    assert found(tmp_path, monkeypatch)["paired devices"][0] == "fail"

@@ -212,11 +212,13 @@ def test_longest_messages_fit_their_frames_with_a_tag():
         assert line <= MAX_FRAME_BYTES, cls.NAME
 
 
-def test_a_heartbeat_fits_behind_every_frame_of_a_host():
-    heartbeat = encoded_length(HEADER_BYTES + longest_payload(messages.Heartbeat) + CRC_BYTES) + 2
+def test_a_sealed_heartbeat_fits_behind_every_sealed_frame_of_a_host():
+    def sealed(cls) -> int:
+        return encoded_length(HEADER_BYTES + longest_payload(cls) + TAG_BYTES + CRC_BYTES) + 2
+
+    assert sealed(messages.Heartbeat) == 61
     for cls in REPLY_TO:
-        line = encoded_length(HEADER_BYTES + longest_payload(cls) + CRC_BYTES) + 2
-        assert line + heartbeat <= messages.MAX_UNACKNOWLEDGED_BYTES, cls.NAME
+        assert sealed(cls) + 61 <= messages.MAX_UNACKNOWLEDGED_BYTES, cls.NAME
 
 
 def test_kept_replies_fit_the_answer_of_the_command_record():

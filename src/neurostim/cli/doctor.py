@@ -15,6 +15,7 @@ import typer
 
 from neurostim.cli import console, exits, paths
 from neurostim.cli.doctor_check import Check
+from neurostim.cli.doctor_keys import check_keys
 from neurostim.cli.doctor_usb import check_usb
 
 app = typer.Typer()
@@ -25,6 +26,8 @@ PACKAGES: Final = (
     "numba",
     "pyserial",
     "pyusb",
+    "cryptography",
+    "keyring",
     "pydantic",
     "typer",
     "rich",
@@ -144,6 +147,7 @@ def doctor(
         *check_kernels(),
         *check_ports(),
         *check_usb(),
+        *check_keys(),
         *check_disk(journal or paths.default_journal()),
     ]
     failed = any(check.state == "fail" for check in checks)

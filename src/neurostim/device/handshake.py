@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from neurostim.core.errors import ConfigError, ProtocolError
+from neurostim.device.notices import LinkCounters
+from neurostim.device.outbox import Outbox
+from neurostim.device.tasks import Script
 from neurostim.wire.channel import Channel
-from neurostim.wire.messages import Handshake, HandshakePurpose, HandshakeReply
+from neurostim.wire.frame import Frame
+from neurostim.wire.messages import (
+    Error,
+    Handshake,
+    HandshakePurpose,
+    HandshakeReply,
+    Identify,
+    IdentifyReply,
+)
 from neurostim.wire.noise import KEY_BYTES, Initiator
 from neurostim.wire.pairing import pairing_psk, prologue
+
+_OF_HANDSHAKES: Final = frozenset({Handshake.TYPE, Error.TYPE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +108,35 @@ class HostHandshake:
     def channel(self) -> tuple[int, Channel]:
         """Session and channel, once answered."""
         return self._session, Channel(self._noise.split())
+
+
+def ask_who() -> Script[IdentifyReply]:
+    """Ask who is there; what is answered is proven only by a handshake that binds it."""
+    reply = yield Identify()
+    assert isinstance(reply, IdentifyReply)
+    return reply
+
+
+def shake_hands(handshake: HostHandshake | None, outbox: Outbox) -> Script[None]:
+    """Open the sealed channel, where there is a handshake for one."""
+    if handshake is not None:
+        yield handshake.request
+        outbox.begin_session(*handshake.channel())
+
+
+def believed(
+    frame: Frame, outbox: Outbox, handshake: HostHandshake | None, counters: LinkCounters
+) -> Frame | None:
+    """The frame if it may be believed: sealed in this session, or unsealed where nothing is at stake."""
+    channel = outbox.channel
+    if frame.sealed:
+        if channel is not None and frame.session == outbox.session:
+            with suppress(ProtocolError):
+                return channel.open(frame)
+        counters.seals_refused += 1
+        return None
+    # Whoever shares the line could say it: nothing of it is believed, not even that there is no session.
+    if channel is not None or (handshake is not None and frame.type not in _OF_HANDSHAKES):
+        counters.frames_unsealed += 1
+        return None
+    return frame

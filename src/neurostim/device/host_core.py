@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from neurostim.core.errors import CommandTimeout, ConfigError, ProtocolError, TransportError
@@ -17,7 +16,7 @@ from neurostim.device.clock_estimate import ClockFit
 from neurostim.device.doubt import Doubts
 from neurostim.device.errors import refusal
 from neurostim.device.futures import CommandFuture, Wait
-from neurostim.device.handshake import DeviceKey, HostHandshake
+from neurostim.device.handshake import DeviceKey, HostHandshake, ask_who, believed, shake_hands
 from neurostim.device.heart import Heart
 from neurostim.device.notices import DeviceEvent, Happening, LinkCounters, Notice, NoticeKind
 from neurostim.device.outbox import Outbox, Outgoing
@@ -34,11 +33,9 @@ from neurostim.wire.messages import (
     SESSION_TIMEOUT_US,
     Error,
     ErrorCode,
-    Handshake,
     HandshakeReply,
     Hello,
     HelloReply,
-    Identify,
     IdentifyReply,
     Pair,
     PairReply,
@@ -52,8 +49,6 @@ T = TypeVar("T")
 SILENT_NS: Final = 1_000_000_000
 MAX_QUEUED: Final = 64
 NOBODY: Final = bytes(16)
-
-_OF_HANDSHAKES: Final = frozenset({Handshake.TYPE, Error.TYPE})
 
 
 class LinkState(enum.Enum):
@@ -118,7 +113,7 @@ class HostCore:
     def identify(self, future: CommandFuture[IdentifyReply], now_ns: int) -> None:
         """Ask on a link that is open who is there, before any session; proven only by a handshake."""
         self._begin_greeting(now_ns)
-        self._runner.questions.queue.append(Task("IDENTIFY", self._ask_who(), future))
+        self._runner.questions.queue.append(Task("IDENTIFY", ask_who(), future))
         self._pump()
 
     def connect(
@@ -315,10 +310,10 @@ class HostCore:
         if frame.kind is Kind.REQUEST:
             self.counters.replies_foreign += 1
             return
-        opened = self._open(frame)
-        if opened is None:
+        heard = believed(frame, self._outbox, self._handshake, self.counters)
+        if heard is None:
             return
-        frame = opened
+        frame = heard
         try:
             message = unpack(frame)
         except ProtocolError:
@@ -341,21 +336,6 @@ class HostCore:
                 self._stops.hear_state(message, self._now_ns)
         elif isinstance(message, Reply):
             self._hear_reply(frame, message)
-
-    def _open(self, frame: Frame) -> Frame | None:
-        """The frame if it may be believed: sealed in this session, or unsealed where nothing is at stake."""
-        channel = self._outbox.channel
-        if frame.sealed:
-            if channel is not None and frame.session == self.session:
-                with suppress(ProtocolError):
-                    return channel.open(frame)
-            self.counters.seals_refused += 1
-            return None
-        # Whoever shares the line could say it: nothing of it is believed, not even that there is no session.
-        if channel is not None or (self._handshake is not None and frame.type not in _OF_HANDSHAKES):
-            self.counters.frames_unsealed += 1
-            return None
-        return frame
 
     def _hear_reply(self, frame: Frame, reply: Reply) -> None:
         if self._stops.awaits(frame.command_id):
@@ -426,20 +406,8 @@ class HostCore:
             raise ConfigError("a host without a source of entropy opens no sealed channel", code="entropy")
         return self._entropy
 
-    def _ask_who(self) -> Script[IdentifyReply]:
-        reply = yield Identify()
-        assert isinstance(reply, IdentifyReply)
-        return reply
-
-    def _shake_hands(self) -> Script[None]:
-        """Open the sealed channel, where there is a key for one."""
-        handshake = self._handshake
-        if handshake is not None:
-            yield handshake.request
-            self._outbox.begin_session(*handshake.channel())
-
     def _ask_for_key(self, request: Pair) -> Script[PairReply]:
-        yield from self._shake_hands()
+        yield from shake_hands(self._handshake, self._outbox)
         reply = yield request
         assert isinstance(reply, PairReply)
         self._outbox.begin_session(0)
@@ -447,7 +415,7 @@ class HostCore:
         return reply
 
     def _greet(self, hello: Hello) -> Script[HelloReply]:
-        yield from self._shake_hands()
+        yield from shake_hands(self._handshake, self._outbox)
         reply = yield hello
         assert isinstance(reply, HelloReply)
         channel = self._outbox.channel

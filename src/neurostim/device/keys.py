@@ -102,6 +102,10 @@ class KeyringStore:
         self._ask(lambda backend: backend.delete_password(SERVICE, _entry(serial_number)))
         return True
 
+    def backend_name(self) -> str:
+        """What the system's keyring is called."""
+        return str(self._ask(lambda backend: backend.name))
+
     def _read(self, entry: str, size: int) -> bytes | None:
         text = self._ask(lambda backend: backend.get_password(SERVICE, entry))
         if text is None:
