@@ -192,6 +192,7 @@ class DeviceCore:
         self.clock.boot()
         self._dead = False
         memory = self.memory = Memory.load(Store(self._medium), self.profile.capabilities.slots)
+        memory.gauge = self.hardware.gauge_after(memory.battery)
         interrupted = any(not dose.settled for dose in memory.doses)
         added = account(memory, self.profile, self.tissue.contacts)
         state = wake(memory)

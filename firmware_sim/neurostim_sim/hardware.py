@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from neurostim_sim.home.battery import PERMILLE_PJ
@@ -57,6 +58,14 @@ class Hardware:
         self.drawn_pj = 0
         self.off_pressed = False
         self.battery_changed = False
+        self._gauged = False
+
+    def gauge_after(self, kept: list[int] | None) -> Callable[[], list[int]]:
+        """Take over what the memory kept of the battery, when first switched on; returns the gauge."""
+        if kept is not None and not self._gauged:
+            self.battery, self.drained_s, self.drawn_pj = kept
+        self._gauged = True
+        return lambda: [self.battery, self.drained_s, self.drawn_pj]
 
     @property
     def carries_ns(self) -> int:

@@ -68,8 +68,8 @@ class Keyring:
             )
         self._code = code
         self.psk = pairing_psk(code)
-        # A memory that lost its keys must not take everyone for a friend.
-        self.closed: bool = kept.get("closed", memory.damaged) or memory.lost
+        # A memory that lost its keys, or may have, must not take everyone for a friend.
+        self.closed: bool = kept.get("closed", False) or memory.damaged or memory.lost
         self.failures: int = kept.get("failures", 0)
         self._hosts = [PairedKey(bytes.fromhex(h), n, bytes.fromhex(k)) for h, n, k in kept.get("hosts", [])]
         self._locked_until_ns: int = kept.get("locked_s", 0) * SECOND_NS

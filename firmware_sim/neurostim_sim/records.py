@@ -5,6 +5,7 @@ Each is a section of the store, or several; a save writes those that changed, al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,7 +34,6 @@ _COUNTERS: Final = (
     "fault",
     "latched",
     "lost",
-    "drained_s",
     "battery",
     "log_next",
 )
@@ -119,6 +119,7 @@ class Memory:
 
     ``damaged`` tells that this boot could not read something that had been durable; ``lost`` that once
     nothing at all could be read, keys included: such a device stays closed until a factory reset.
+    ``gauge`` reads the battery, which is kept with every save.
     """
 
     store: Store
@@ -129,8 +130,8 @@ class Memory:
     fault: int = int(FaultCode.NONE)
     latched: bool = False
     lost: bool = False
-    drained_s: int = 0
-    battery: int | None = None
+    battery: list[int] | None = None
+    gauge: Callable[[], list[int]] | None = None
     slots: list[Slot] = field(default_factory=list)
     contacts: dict[int, list[int]] = field(default_factory=dict)
     doses: list[DoseRecord] = field(default_factory=list)
@@ -170,6 +171,8 @@ class Memory:
 
     def _changes(self) -> dict[str, Any]:
         """The sections that may have changed, and those that are gone."""
+        if self.gauge is not None:
+            self.battery = self.gauge()
         now: dict[str, Any] = {"counters": {name: getattr(self, name) for name in _COUNTERS}}
         for i, slot in enumerate(self.slots):
             kept = self._kept.get(f"slot:{i}")

@@ -269,3 +269,32 @@ def test_a_damaged_memory_is_closed_and_latched_and_stays_so_after_the_next_boot
     assert again.state is DeviceState.FAULT
     assert again.memory.lost
     assert again.keyring.closed
+
+
+def test_a_memory_that_fell_back_to_before_a_pairing_is_closed_too() -> None:
+    host = ready()
+    host.core.memory.store._checkpoint()
+    pair(host)
+    host.core.memory.store._checkpoint()
+    store = host.core.memory.store
+    # The newest checkpoint, which alone knows of the pairing, does not read.
+    data = bytearray(host.medium.data)
+    data[store._bank * BANK_BYTES + 100] ^= 2
+    after = DeviceCore(profile("scs"), medium=holding(bytes(data)))
+    assert (after.state, after.memory.fault) == (DeviceState.FAULT, m.FaultCode.MEMORY)
+    assert after.keyring.closed
+
+
+@pytest.mark.parametrize("level", [1000, 640, 0])
+def test_the_charge_of_the_battery_outlives_the_process(level: int) -> None:
+    host = ready()
+    host.core.battery = level
+    host.core.hardware.drained_s = 7
+    host.core.memory.note(0, m.EventCode.BATTERY, value=level)
+    host.core.make_log_durable()
+    after = DeviceCore(profile("scs"), medium=holding(bytes(host.medium.data)))
+    assert (after.battery, after.hardware.drained_s) == (level, 7)
+    # A restart does not charge it either, nor does it bring an older reading back.
+    after.battery = level // 2
+    after.restart()
+    assert after.battery == level // 2
