@@ -318,6 +318,8 @@ class DeviceCore:
         """Do what is due at the present moment."""
         try:
             while self._faults and self._faults[0].at_ns <= self.clock.true_ns:
+                if not self._dead and self.supervision.hung_ns is None:
+                    self.output.run()
                 strike(self, heapq.heappop(self._faults))
             if self._dead:
                 return

@@ -19,6 +19,7 @@ from neurostim.wire.messages import (
 from neurostim_sim.clock import US, DeviceClock
 from neurostim_sim.delivery import Delivery
 from neurostim_sim.engine import EngineEvent
+from neurostim_sim.engine.foresight import first_event
 from neurostim_sim.entropy import Entropy
 from neurostim_sim.hardware import Hardware
 from neurostim_sim.impedance import Measurement
@@ -43,6 +44,7 @@ SAFE_AT_ONCE: Final = (
 )
 """Faults of the device itself: it does not trust its output to complete a pulse."""
 SERVICE_NS: Final = 10_000_000
+FORESIGHT_NS: Final = 500_000_000
 TOKEN_BYTES: Final = 8
 
 
@@ -107,6 +109,10 @@ class Output:
         self.hold_until_ns = 0
         self._look_ns = 0
         self._clock = clock
+        self._disturbances = 0
+        self._calm = False
+        self._sight: int | None = None
+        self._sight_of = (0, 0, 0)
         self._hardware = hardware
         self._memory = memory
         self._tell = tell
@@ -393,12 +399,15 @@ class Output:
         if self.delivery is None or self.state not in ON or now_ns < self._look_ns:
             return
         self._look_ns = (now_ns // SERVICE_NS + 1) * SERVICE_NS
-        since_ns = now_ns - self.delivery.start * self._clock.tick_ns
-        found = self.delivery.monitor.look(since_ns, works=self._hardware.sensor_works)
+        self._read(self.delivery, works=self._hardware.sensor_works)
+        if not clock_in_tolerance(self._clock):
+            self.fault(FaultCode.CLOCK, value=self._clock.measured_ppm)
+
+    def _read(self, delivery: Delivery, *, works: bool) -> None:
+        since_ns = self._clock.now_ns - delivery.start * self._clock.tick_ns
+        found = delivery.monitor.look(since_ns, works=works)
         if found is not None:
             self.fault(found.fault, contact=found.contact, value=found.value)
-        elif not clock_in_tolerance(self._clock):
-            self.fault(FaultCode.CLOCK, value=self._clock.measured_ppm)
 
     def due(self) -> list[int]:
         """Moments of the device's clock [ns] at which the output has to be looked at."""
@@ -415,9 +424,29 @@ class Output:
             tick = self.delivery.silent_tick if running else self.delivery.quiet_tick
             if tick is not None:
                 times.append(max(tick * self._clock.tick_ns, now_ns))
-            if self.state in ON and not (self.unattended and self._undisturbed):
+            self._calm = self._undisturbed
+            if self.state in ON and not self._calm:
                 times.append((now_ns // SERVICE_NS + 1) * SERVICE_NS)
+            elif self.state in ON and not self.unattended:
+                times.append(self._next_sight(self.delivery, now_ns))
         return times
+
+    def _next_sight(self, delivery: Delivery, now_ns: int) -> int:
+        """The next of its moments, one each 10 ms, at which a look shows something [ns].
+
+        The looks between show nothing, so they need not be played; a change from outside makes this void.
+        """
+        horizon_ns = (now_ns // FORESIGHT_NS + 1) * FORESIGHT_NS
+        tick_ns = self._clock.tick_ns
+        so_far = (len(delivery.commands), self._disturbances, horizon_ns)
+        event = self._sight
+        if self._sight_of != so_far or (event is not None and event <= delivery.engine.now_ticks):
+            self._sight_of = so_far
+            event = self._sight = first_event(delivery.engine, horizon_ns // tick_ns - delivery.start)
+        if event is None:
+            return horizon_ns
+        seen_ns = -(-(event + delivery.start) * tick_ns // SERVICE_NS) * SERVICE_NS
+        return min(max(seen_ns, (now_ns // SERVICE_NS + 1) * SERVICE_NS), horizon_ns)
 
     @property
     def _undisturbed(self) -> bool:
@@ -427,13 +456,21 @@ class Output:
     def refresh(self) -> None:
         """Resistances or the sensor have changed: the output sees it from now on."""
         if self.delivery is not None:
-            self.delivery.disturbed()
+            self._disturb(self.delivery)
             self.delivery.engine.refresh(self._hardware.physics(), self.delivery.at(self._clock.now_ticks))
+
+    def _disturb(self, delivery: Delivery) -> None:
+        """Void what was foreseen; where looks were left out, the monitor reads once more what was before."""
+        delivery.disturbed()
+        self._disturbances += 1
+        if self._calm:
+            self._calm = False
+            self._read(delivery, works=True)
 
     def refresh_recharge(self) -> None:
         """The recharge source has changed."""
         if self.delivery is not None:
-            self.delivery.disturbed()
+            self._disturb(self.delivery)
             at = self.delivery.at(self._clock.now_ticks)
             self.delivery.engine.set_recharge(*self._hardware.recharge, at)
             self.delivery.engine.set_source(*self._hardware.source, at)
