@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from neurostim_sim.monitor import OutputMonitor
 from neurostim_sim.records import AC_PER_NC, DoseRecord, Memory
 from neurostim_sim.tissue import OutputPhysics, Tissue
 from neurostim_sim.trace import TraceFiles
+
+FIRST_REACH_NS: Final = 60_000_000_000
+LONGEST_REACH_NS: Final = 3_600_000_000_000
+"""How far ahead an unattended output is calculated for what it will see [ns]."""
 
 
 class Delivery:
@@ -66,6 +70,8 @@ class Delivery:
         )
         self.monitor = OutputMonitor(self.engine)
         self._foreseen: tuple[int, int | None] | None = None
+        self._look: int | None = None
+        self._reach = FIRST_REACH_NS // image.grid.tick_ns
         self.commands: list[dict[str, Any]] = [{"at_ticks": 0, "name": "start"}]
         self._memory = memory
         self._recording = recording
@@ -129,9 +135,26 @@ class Delivery:
             held = self._foreseen = ticks, None if found is None else self.start + found
         return held[1]
 
+    def next_look(self) -> int:
+        """When the output has to be looked at, if nothing is commanded until then [ticks].
+
+        That is its first event, or how far was looked ahead: longer each time, so that a quiet day costs
+        little and a press does not make much void.
+        """
+        now = self.start + self.engine.now_ticks
+        if self._look is None or self._look <= now:
+            found = first_event(self.engine, self.engine.now_ticks + self._reach)
+            if found is None:
+                self._look = now + self._reach
+                self._reach = min(2 * self._reach, LONGEST_REACH_NS // self.image.grid.tick_ns)
+            else:
+                self._look = self.start + found
+        return self._look
+
     def disturbed(self) -> None:
         """Something has changed from outside: what was foreseen is void."""
-        self._foreseen = None
+        self._foreseen = self._look = None
+        self._reach = FIRST_REACH_NS // self.image.grid.tick_ns
 
     def clipped(self) -> list[int]:
         """Pulses of each area in which the rail limited a current."""

@@ -323,6 +323,11 @@ class PulseEngine:
         """Leave most of a long stretch to sums: of single units, or of whole periods of several areas."""
         events: list[EngineEvent] = []
         if len(self.plans) == 1:
+            state = self._machine.state[0]
+            if state[at.S_NOW] or state[at.S_TAIL] != state[at.S_PLAY]:
+                # Sums begin between units: the one under way is played to its end.
+                clear = min(to_ticks, self.now_ticks + self.plans[0].unit_length)
+                events += self._run(clear, clear)
             closed.jump(self._machine, self.plans, self._runs_of, to_ticks)
             return events
 

@@ -433,9 +433,7 @@ class Home:
             times.append(max(now_ns, self._test_ns))
         running = self.running
         if running is not None and self._output.state in ON:
-            event = running.delivery.first_event(self._next_checkpoint(now_ns) // self._clock.tick_ns)
-            if event is not None:
-                times.append(max(now_ns, (event + 1) * self._clock.tick_ns))
+            times.append(max(now_ns, (running.delivery.next_look() + 1) * self._clock.tick_ns))
         return times
 
     def watch(self) -> None:
