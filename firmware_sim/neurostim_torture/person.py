@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from neurostim.core.errors import DeliveryUncertain, NeurostimError
+from neurostim.safety.gate import ApprovedProgram
 from neurostim.session import Session, in_flight, resolve_by_decision, resolve_with_device
 from neurostim.wire.messages import DeviceState, FaultCode, Role
 from neurostim_sim.servers.line import Dice
 from neurostim_torture.disk import VirtualPath
 from neurostim_torture.host import VirtualHost
 from neurostim_torture.programs import NAMES, REASON, Prepared, PreparedSession, prepared
+from neurostim_torture.ready import ready
 from neurostim_torture.world import World
 
 MS: Final = 1_000_000
@@ -36,6 +38,7 @@ class Plan:
     returns: bool
     clears: bool
     keyed: bool = True
+    fresh: bool = True
 
     @classmethod
     def drawn(cls, seed: int) -> Plan:
@@ -52,6 +55,7 @@ class Plan:
             returns=dice.below(3) != 0,
             clears=dice.below(2) == 0,
             keyed=dice.below(8) != 0,
+            fresh=dice.below(4) == 0,
         )
 
 
@@ -155,15 +159,10 @@ class Person:
             if not host.dead:
                 session.close()
 
-    def _deliver(self, session: Session) -> None:
+    def _deliver(self, session: PreparedSession) -> None:
         if session.state in (DeviceState.STOPPED, DeviceState.FAULT):
             self._clear(session)
-        self.world.intent("measure")
-        session.measure()
-        verdict = session.check()
-        approved = session.approve(dict.fromkeys(verdict.to_acknowledge, REASON))
-        self.world.approve(approved)
-        session.load()
+        approved = self._prepare(session)
         for dose in range(self.plan.doses):
             if dose and session.state in (DeviceState.STOPPED, DeviceState.FAULT):
                 if not self.plan.clears:
@@ -178,6 +177,21 @@ class Person:
             self.outcomes.append("agrees" if found.agrees else "disagrees")
             if not found.agrees:
                 self.disagreements += [one.what for one in found.disagreements]
+
+    def _prepare(self, session: PreparedSession) -> ApprovedProgram:
+        """Bring the program into the device, or take up what is there from an earlier session."""
+        if not self.plan.fresh:
+            approved = ready(self.plan.program, self.plan.slot, keyed=self.plan.keyed).approved
+            self.world.approve(approved)
+            session.adopt(approved)
+            return approved
+        self.world.intent("measure")
+        session.measure()
+        verdict = session.check()
+        approved = session.approve(dict.fromkeys(verdict.to_acknowledge, REASON))
+        self.world.approve(approved)
+        session.load()
+        return approved
 
     def _watch(self, session: Session) -> None:
         plan = self.plan

@@ -127,6 +127,13 @@ class PreparedSession(Session):
         super().__init__(stimulator, prepared.program, prepared.leads, folder, **more)  # type: ignore[arg-type]
         self._prepared = prepared
 
+    def adopt(self, approved: ApprovedProgram) -> None:
+        """Take up what an earlier session has measured, approved and loaded; `start` reads the slot back."""
+        self._need(Stage.IDENTIFIED)
+        self.approved = approved
+        self._record("adopted", {"image_sha256": approved.image_sha256.hex()}, durable=True)
+        self._stage = Stage.LOADED
+
     def check(self, ranges: Sequence[AmplitudeRange] | None = None) -> Verdict:
         """Judge the program over the prepared ranges."""
         assert self.impedances is not None

@@ -15,6 +15,7 @@ from neurostim_torture.monitor import Monitor
 from neurostim_torture.monitor import records as r
 from neurostim_torture.person import Person, Plan
 from neurostim_torture.programs import device_profile
+from neurostim_torture.ready import ready
 from neurostim_torture.world import World
 
 AFTERWARDS_NS: Final = 1_500_000_000
@@ -88,8 +89,10 @@ def run(
         What that person is going to do; drawn from the seed otherwise.
     """
     plan = plan or Plan.drawn(schedule.seed)
-    keys = paired(device_profile()) if plan.keyed else None
-    world = World(schedule.seed, schedule.faults, device_profile(), keys)
+    profile = device_profile()
+    keys = paired(profile) if plan.keyed else None
+    memory = b"" if plan.fresh else ready(plan.program, plan.slot, keyed=plan.keyed).memory
+    world = World(schedule.seed, schedule.faults, profile, keys, memory)
     person = who(world, plan)
     for live in (person.live, person.come_back):
         try:
@@ -147,10 +150,6 @@ def _setting(world: World) -> r.Setting:
     )
 
 
-def _counter(world: World, contact: int) -> r.Counter:
-    return r.Counter(*world.device.memory.contacts[contact])
-
-
 def _books(world: World) -> r.Books:
     memory = world.device.memory
     announced = begun = decided = 0
@@ -167,7 +166,8 @@ def _books(world: World) -> r.Books:
         at_ns=world.now_ns,
         dose_count=memory.dose_count,
         dose_count_at_start=world.doses_at_start,
-        counters={number: _counter(world, number) for number in memory.contacts},
+        counters={number: r.Counter(*kept) for number, kept in memory.contacts.items()},
+        at_start=world.counters_at_start,
         journal_announced=announced,
         journal_started=begun,
         uncertain=bool(decided or in_flight(world.disk.folder())),  # type: ignore[arg-type]

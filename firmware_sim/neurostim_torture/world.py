@@ -87,10 +87,17 @@ class World:
         The device.
     keys : Keys, optional
         Of a device that is paired; a device of a bench, without keys, otherwise.
+    memory : bytes, optional
+        What the device holds when it is switched on.
     """
 
     def __init__(
-        self, seed: int, faults: Sequence[Fault], profile: Profile, keys: Keys | None = None
+        self,
+        seed: int,
+        faults: Sequence[Fault],
+        profile: Profile,
+        keys: Keys | None = None,
+        memory: bytes = b"",
     ) -> None:
         self.now_ns = 0
         self.dice = Dice(seed ^ 0x5DEECE66D)
@@ -116,13 +123,16 @@ class World:
         self._ran: dict[int, str] = {}
         self.ppm = sum(fault.value for fault in faults if fault.what == "skew")
         self.medium = MemoryMedium()
-        if keys is not None:
-            self.medium.data = bytearray(keys.memory)
+        if memory or keys is not None:
+            self.medium.data = bytearray(memory or keys.memory)  # type: ignore[union-attr]
         self.device = DeviceCore(
             profile, seed=seed, medium=self.medium, ppm=self.ppm, traces=Tap(self), label_code=LABEL
         )
         self._boots = self.device.memory.boot_count
         self.doses_at_start = self.device.memory.dose_count
+        self.counters_at_start = {
+            number: r.Counter(*kept) for number, kept in self.device.memory.contacts.items()
+        }
         self.disk = VirtualDisk(self._kept)
         self.ways = {
             name: Way(
