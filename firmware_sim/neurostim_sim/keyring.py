@@ -20,7 +20,7 @@ from neurostim_sim.records import Memory
 SECOND_NS: Final = 1_000_000_000
 KEY_BYTES: Final = 32
 CODE_BYTES: Final = 16
-LOCKOUT_SAVE_NS: Final = 30 * SECOND_NS
+LOCKOUT_SAVE_NS: Final = 5 * SECOND_NS
 """While pairing is locked the time left is made durable this often; a reset forgets what is newer."""
 
 _ROOM: Final = "keys"
