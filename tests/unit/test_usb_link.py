@@ -12,6 +12,7 @@ import pytest
 from neurostim.core.errors import TransportError
 from neurostim.transport import Transport
 from neurostim.transport.usb_link import (
+    BLOCKED_WRITE_MS,
     MAX_FAILURES,
     MAX_WAITING_READS,
     URGENT_MS,
@@ -147,7 +148,33 @@ def test_a_full_device_holds_neither_reads_nor_writes_up(link: UsbTransport, dev
     device.on_write = refuse
     link.write(b"x" * 256)
     assert link.read(LONG) == b""
-    assert waits == [WRITE_MS, WRITE_MS], "one offer for a write, one for a read, each of a few milliseconds"
+    assert waits == [WRITE_MS, BLOCKED_WRITE_MS], "one offer for a write, one for a read, the second shorter"
+    device.say(b"heard")
+    while not (heard := link.read(0)):
+        continue
+    assert heard == b"heard"
+    device.on_write = None
+    link.write(b"y")
+    device.on_write = refuse
+    link.write(b"z")
+    assert waits[-1] == WRITE_MS, "a device that takes again is offered as before"
+    assert device.stream == b"x" * 256 + b"y"
+
+
+def test_what_has_arrived_is_read_before_anything_is_offered(link: UsbTransport, device: FakeDevice) -> None:
+    offers: list[int] = []
+
+    def refuse(_piece: bytes, timeout: int) -> int:
+        offers.append(timeout)
+        raise timed_out()
+
+    device.on_write = refuse
+    link.write(b"x")
+    device.say(b"heard")
+    while link._inbox.empty():
+        assert device.reading.acquire(timeout=LONG)
+    assert link.read(LONG) == b"heard"
+    assert len(offers) == 1
 
 
 def test_what_was_dropped_never_leaves(link: UsbTransport, device: FakeDevice) -> None:

@@ -26,6 +26,8 @@ READ_BYTES: Final = 4096
 READ_MS: Final = 100
 WRITE_BYTES: Final = 4096
 WRITE_MS: Final = 4
+BLOCKED_WRITE_MS: Final = 1
+"""Of an offer to a device that took nothing of the last one: an answer must not wait long behind it."""
 URGENT_MS: Final = 10
 MAX_WAITING_READS: Final = 256
 MAX_FAILURES: Final = 3
@@ -78,6 +80,7 @@ class UsbTransport:
         self._description = description
         self._pending = bytearray()
         self._owes_end = False
+        self._blocked = False
         self._write_failures = 0
         self._closed = False
         self._broken: TransportError | None = None
@@ -111,7 +114,7 @@ class UsbTransport:
             Where the link is gone, with what was left to read read before.
         """
         self._check()
-        if self._pending or self._owes_end:
+        if (self._pending or self._owes_end) and self._inbox.empty():
             # A device that takes nothing must not keep us from hearing it, or a stop from being asked for.
             self._push()
             timeout = 0.0 if self._pending or self._owes_end else timeout
@@ -202,13 +205,17 @@ class UsbTransport:
         while self._pending or self._owes_end:
             piece = bytes(self._pending[:WRITE_BYTES])
             try:
-                sent = self._device.write(self._pipes.out, piece, WRITE_MS)
+                sent = self._device.write(
+                    self._pipes.out, piece, BLOCKED_WRITE_MS if self._blocked else WRITE_MS
+                )
             except usb.core.USBTimeoutError:
+                self._blocked = True
                 return
             except (usb.core.USBError, NotImplementedError) as error:
                 self._recover(error)
                 continue
             self._write_failures = 0
+            self._blocked = False
             del self._pending[:sent]
             # A transfer ends with a packet that is not full: where the last one was, an empty one follows.
             self._owes_end = sent > 0 and sent % self._pipes.packet_bytes == 0
