@@ -24,7 +24,7 @@ BUILD = PROJECT / "build" / "kernel"
 QEMU = "qemu-system-x86_64"
 NEEDED = {QEMU: "qemu-system-x86", "mmdebstrap": "mmdebstrap", "dpkg-deb": "dpkg"}
 CHECKS = 32
-SECONDS = 300
+SECONDS = 900
 
 
 def main() -> int:
