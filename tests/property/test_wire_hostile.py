@@ -65,7 +65,7 @@ def campaign(seed: int, count: int) -> Counter[str]:
 NOISE = {"frame-too-long", "bad-cobs", "frame-too-short", "bad-crc"}
 MET = NOISE - {"frame-too-long"} | {
     "unsupported-version",
-    "authentication-unsupported",
+    "sealed",
     "bad-header",
     "unknown-type",
     "bad-length",

@@ -15,7 +15,7 @@ from neurostim.core.program import Recharge
 from neurostim.wire import cobs
 from neurostim.wire.codec import pack
 from neurostim.wire.fields import Data, Field, Member, Octets, Parts, Tail, Text, Truth, Whole, Wholes
-from neurostim.wire.frame import Frame, encode_frame
+from neurostim.wire.frame import TAG_BYTES, Frame, encode_frame
 from neurostim.wire.layout import Message, Record
 from neurostim.wire.messages import MESSAGES
 from support.wire_data import crc32_by_definition
@@ -243,7 +243,8 @@ def hostile(seed: int, count: int) -> Iterator[bytes]:
         else:
             frame_type, frame_kind = source.choice(list(MESSAGES))
             payload = source.randbytes(source.choice((0, 1, 8, 9, 16, 33, 66, source.randrange(200))))
-            yield encode_frame(Frame(frame_type, frame_kind, 7, 1, 1, 1, payload))
+            tag = source.randbytes(TAG_BYTES) if source.randrange(4) == 0 else b""
+            yield encode_frame(Frame(frame_type, frame_kind, 7, 1, 1, 1, payload, bool(tag), tag))
 
 
 def _turned(source: random.Random, data: bytes) -> bytes:

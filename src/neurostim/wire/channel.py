@@ -7,6 +7,7 @@ so that a number is used once in each direction; the receiver takes only numbers
 from __future__ import annotations
 
 import enum
+import struct
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -19,7 +20,7 @@ from neurostim.wire.noise import TransportKeys
 MAX_SEQUENCE: Final = (1 << 64) - 2
 """Largest sequence of a sealed frame: the framework keeps the last nonce for itself."""
 
-_PAD: Final = bytes(4)
+_nonce: Final = struct.Struct("<4xQ").pack
 
 
 class SealFault(enum.Enum):
@@ -72,7 +73,7 @@ class Channel:
                 code="sequence-reused",
             )
         self.sent = sequence
-        return self._send.encrypt(_PAD + sequence.to_bytes(8, "little"), payload, head)
+        return self._send.encrypt(_nonce(sequence), payload, head)
 
     def open(self, frame: Frame) -> Frame:
         """The frame with its payload decrypted, once its tag and its sequence are right.
@@ -89,9 +90,8 @@ class Channel:
         sequence = frame.sequence
         if not self.received < sequence <= MAX_SEQUENCE:
             raise _refused(SealFault.REPLAYED, f"sequence {sequence} does not come after {self.received}")
-        nonce = _PAD + sequence.to_bytes(8, "little")
         try:
-            payload = self._receive.decrypt(nonce, frame.payload + frame.tag, frame_header(frame))
+            payload = self._receive.decrypt(_nonce(sequence), frame.payload + frame.tag, frame_header(frame))
         except InvalidTag as error:
             raise _refused(SealFault.TAG, "its tag was not made with the key of this channel") from error
         self.received = sequence

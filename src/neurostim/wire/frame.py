@@ -254,9 +254,12 @@ class FrameDecoder:
         found: list[Frame | FrameError] = []
         *ended, rest = data.split(b"\0")
         for piece in ended:
-            if piece:
-                self._hold(piece)
-            self._close(found)
+            if self._held or self._overrun:
+                if piece:
+                    self._hold(piece)
+                self._close(found)
+            elif piece:
+                self._read(piece, found)
         self._hold(rest)
         return found
 
@@ -278,15 +281,18 @@ class FrameDecoder:
         if self._overrun:
             size, self._overrun = self._overrun, 0
             self._drop(found, FrameFault.TOO_LONG, size, f"{size} bytes without a delimiter")
-        elif self._held:
+        else:
             held, self._held = self._held, b""
-            try:
-                frame = decode_frame(held)
-            except ProtocolError as error:
-                self._drop(found, FrameFault(error.code), len(held), str(error))
-            else:
-                self.counts.frames += 1
-                found.append(frame)
+            self._read(held, found)
+
+    def _read(self, stuffed: bytes, found: list[Frame | FrameError]) -> None:
+        try:
+            frame = decode_frame(stuffed)
+        except ProtocolError as error:
+            self._drop(found, FrameFault(error.code), len(stuffed), str(error))
+        else:
+            self.counts.frames += 1
+            found.append(frame)
 
     def _drop(self, found: list[Frame | FrameError], fault: FrameFault, size: int, message: str) -> None:
         self.counts.dropped_frames += 1
