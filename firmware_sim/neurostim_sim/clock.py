@@ -12,6 +12,9 @@ SECOND_PPM: Final = 100
 """Error of the second time base itself [parts in a million]."""
 GATE_NS: Final = 10_000_000
 
+Rates = tuple[tuple[int, int], ...]
+"""Errors of an oscillator that changed: from when [ns of the device, from 0 on], and how much [ppm]."""
+
 
 class DeviceClock:
     """Two times: the true one of the world, and the device's own, which begins at each boot.
@@ -31,16 +34,23 @@ class DeviceClock:
         # Since this true time, which was this time of the device, the oscillator runs as it does now.
         self._from_ns = 0
         self._then_ns = 0
-        self.changed_ns: int | None = None
+        self._changes: list[tuple[int, int]] = [(0, ppm)]
 
     def boot(self) -> None:
         """Begin the device's own time anew."""
-        self._from_ns, self._then_ns, self.changed_ns = self.true_ns, 0, None
+        self._from_ns, self._then_ns, self._changes = self.true_ns, 0, [(0, self.ppm)]
 
     def set_ppm(self, ppm: int) -> None:
         """The oscillator runs otherwise from now on; the device's time goes on where it is."""
         self._then_ns, self._from_ns = self.now_ns, self.true_ns
-        self.ppm, self.changed_ns = ppm, self._then_ns
+        self.ppm = ppm
+        self._changes.append((self._then_ns, ppm))
+
+    def rates_since(self, device_ns: int) -> int | Rates:
+        """Error of the oscillator since a moment of this boot, with the times it changed where it did."""
+        later = [(at - device_ns, ppm) for at, ppm in self._changes if at > device_ns]
+        first = next(ppm for at, ppm in reversed(self._changes) if at <= device_ns)
+        return ((0, first), *later) if later else first
 
     @property
     def measured_ppm(self) -> int:

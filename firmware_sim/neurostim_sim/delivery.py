@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurostim.core.image import ProgramImage
 from neurostim.wire.messages import DEAD_MAN_RAMP_US, AreaDose
+from neurostim_sim.clock import Rates
 from neurostim_sim.engine import EngineEvent, PulseEngine
 from neurostim_sim.engine.foresight import first_event
 from neurostim_sim.monitor import OutputMonitor
@@ -199,7 +200,7 @@ class Delivery:
         if self.record.running:
             self.record.end_tick = self.start + self.engine.now_ticks
 
-    def write(self, files: TraceFiles | None, ppm: int) -> None:
+    def write(self, files: TraceFiles | None, ppm: int | Rates) -> None:
         """Write the record of this dose, where one is asked."""
         if files is None or not self._recording:
             return

@@ -16,7 +16,7 @@ from neurostim.wire.messages import (
     FaultCode,
     StopCause,
 )
-from neurostim_sim.clock import US, DeviceClock
+from neurostim_sim.clock import US, DeviceClock, Rates
 from neurostim_sim.delivery import Delivery
 from neurostim_sim.engine import EngineEvent
 from neurostim_sim.engine.foresight import first_event
@@ -366,7 +366,7 @@ class Output:
         self.delivery.power_lost(self._clock.now_ticks)
         self.delivery.settle()
         self._give_back(self.delivery)
-        self.delivery.write(self._traces, self._clock.ppm)
+        self.delivery.write(self._traces, self._rates_of(self.delivery))
         self.delivery = None
 
     def close(self) -> None:
@@ -451,7 +451,8 @@ class Output:
     @property
     def _undisturbed(self) -> bool:
         """Whether the monitor cannot find anything, so that its looks need not be played."""
-        return self._hardware.nominal and clock_in_tolerance(self._clock)
+        clips = self.delivery is not None and self.delivery.engine.clipping
+        return self._hardware.nominal and clock_in_tolerance(self._clock) and not clips
 
     def refresh(self) -> None:
         """Resistances or the sensor have changed: the output sees it from now on."""
@@ -519,8 +520,12 @@ class Output:
         delivery.settle()
         delivery.record.settled = True
         self._give_back(delivery)
-        delivery.write(self._traces, self._clock.ppm)
+        delivery.write(self._traces, self._rates_of(delivery))
         self._memory.save()
+
+    def _rates_of(self, delivery: Delivery) -> int | Rates:
+        """How fast the clock ran from the start of a dose on."""
+        return self._clock.rates_since(delivery.start * self._clock.tick_ns)
 
     def _give_back(self, delivery: Delivery) -> None:
         """What is left on the contacts stays on them."""

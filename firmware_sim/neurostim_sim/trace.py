@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neurostim.core.errors import ConfigError
 from neurostim.core.image import RETURN_INDEX, Grid
+from neurostim_sim.clock import Rates
 from neurostim_sim.engine import layout as at
 
 FORMAT: Final = "neurostim-trace/1"
@@ -58,7 +59,7 @@ class TraceFiles:
         *,
         image_sha256: str,
         end_ticks: int,
-        ppm: int,
+        ppm: int | Rates,
     ) -> Path:
         """Write the record of one dose; returns the path of its table."""
         order = np.lexsort((rows[:, at.T_KIND], rows[:, at.T_CONTACT], rows[:, at.T_START]))
@@ -104,7 +105,7 @@ class TraceFiles:
             f"the record of dose {dose_number} is lost: {path}: {error.strerror}", file=sys.stderr, flush=True
         )
 
-    def _columns(self, rows: NDArray[np.int64], tick_ns: int, ppm: int) -> Mapping[str, NDArray[Any]]:
+    def _columns(self, rows: NDArray[np.int64], tick_ns: int, ppm: int | Rates) -> Mapping[str, NDArray[Any]]:
         start = rows[:, at.T_START] * tick_ns
         length = rows[:, at.T_LENGTH] * tick_ns
         if self._time_base == "free":
@@ -125,8 +126,22 @@ class TraceFiles:
         }
 
 
-def _true_ns(device_ns: NDArray[np.int64], ppm: int) -> NDArray[np.int64]:
+def _true_ns(device_ns: NDArray[np.int64], ppm: int | Rates) -> NDArray[np.int64]:
     """Time of an outside observer at which a clock off by ``ppm`` shows ``device_ns``."""
+    if not isinstance(ppm, int):
+        return _true_through(device_ns, ppm)
     whole, rest = np.divmod(device_ns, MILLION + ppm)
     true: NDArray[np.int64] = whole * MILLION + rest * MILLION // (MILLION + ppm)
     return true
+
+
+def _true_through(device_ns: NDArray[np.int64], rates: Rates) -> NDArray[np.int64]:
+    """The same where the clock has changed its rate in between."""
+    found = np.zeros_like(device_ns)
+    passed = np.int64(0)
+    for (begin, ppm), (end, _) in zip(rates, [*rates[1:], (None, 0)], strict=True):
+        inside = device_ns >= begin
+        found[inside] = passed + _true_ns(device_ns[inside] - begin, ppm)
+        if end is not None:
+            passed += _true_ns(np.array([end - begin]), ppm)[0]
+    return found

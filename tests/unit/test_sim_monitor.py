@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,35 @@ def test_the_monitor_finds_nothing_in_a_preset_that_is_summed_in_long_stretches(
     for minute in range(1, 30):
         engine.advance(minute * 60_000 * MS // image.grid.tick_ns)
         assert monitor.look(minute * 60_000 * MS, works=True) is None
+
+
+@pytest.mark.parametrize("name", ["clock-fast", "clock-slow"])
+def test_an_outside_observer_sees_the_time_base_change_where_it_did(name: str, tmp_path: Path) -> None:
+    host = started(device("scs", traces=tmp_path, time_base="free", ppm=100))
+    host.live_until(901 * MS)
+    host.core.inject(name, 901 * MS)
+    host.live_until(1_500 * MS)
+    host.core.close()
+    table, _ = read_trace(tmp_path / "SIM-dose0001.npz")
+    starts = sorted({int(one) for one in table.start_ns[table.kind == 0]})
+    before = [b - a for a, b in itertools.pairwise(starts) if b < 901 * MS]
+    # 20 ms by the device's clock, which is 100 ppm fast; nothing of the change reaches back.
+    assert set(before) <= {19_998_000, 19_998_001, 19_997_999}
+    assert starts[-1] < 915 * MS
+    ends = table.start_ns + table.duration_ns
+    # The short of 100 ms by a clock that is 5 % off, after at most 10 ms.
+    lasted = 100 * MS * 100 // (105 if name == "clock-fast" else 95)
+    assert 901 * MS + lasted < ends.max() < 911 * MS + lasted + 25_000
+
+
+def test_a_clipped_active_pulse_is_an_imbalance_that_is_seen_within_a_look() -> None:
+    core = device("scs")
+    host = started(core, **{**ACTIVE, "width_ticks": 300, "amplitude_na": 6_000_000})
+    host.live_until(900 * MS)
+    core.tissue.contacts[3].series_ohm = 3_500.0
+    core.body_changed()
+    at = host.now_ns
+    host.live_until(at + 400 * MS)
+    assert latched(host) == (DeviceState.FAULT, FaultCode.CHARGE_IMBALANCE)
+    [clipped] = host.of(m.Compliance)
+    assert (host.core.memory.doses[-1].end_tick - clipped.at_tick) * 1_000 <= 150 * MS

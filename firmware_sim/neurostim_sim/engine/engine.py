@@ -257,6 +257,11 @@ class PulseEngine:
         levels[row, column] ^= np.int64(1) << bit
 
     @property
+    def clipping(self) -> bool:
+        """Whether the rail limited the last pulse of an area."""
+        return bool(self._machine.state[:, at.S_CLIPPING].any())
+
+    @property
     def machine(self) -> Machine:
         """The memory as it is now, for the output's own monitor to look at."""
         return self._machine
