@@ -43,6 +43,17 @@ def test_a_range_is_read_with_its_units_and_step():
     assert one.ranges == (AmplitudeRange(0, 2_000_000, 6_000_000, 200_000),)
 
 
+def test_an_area_may_be_counted_from_one():
+    [one] = read_wanted(["Walking=tonic"], [range_word("2 mA..6 mA", area="1")], STEP_NA)
+    assert one.ranges[0].area == 0
+
+
+@pytest.mark.parametrize("place", ["0", "2", "-1", "1.0"])
+def test_a_place_without_an_area_is_refused(place):
+    with pytest.raises(ConfigError):
+        read_wanted(["Walking=tonic"], [range_word("2 mA..6 mA", area=place)], STEP_NA)
+
+
 def test_the_step_is_the_devices_where_none_is_given():
     [one] = read_wanted(["Walking=tonic"], [range_word("2 mA..6 mA")], STEP_NA)
     assert one.ranges[0].step_na == STEP_NA

@@ -186,21 +186,28 @@ def read_range(text: str, programs: dict[str, Program], grid_step_na: int) -> tu
     if not dots or program is None:
         raise ConfigError(
             f"found --range {text!r}",
-            allowed=f'such as --range "{next(iter(programs))}/AREA=1.5 mA..3.0 mA by 0.1 mA"',
-            code="range-option",
-        )
-    named = [one.name for one in program.areas]
-    if area_name.strip() not in named:
-        raise ConfigError(
-            f"the program {name!r} has no area {area_name.strip()!r}",
-            allowed=", ".join(named),
+            allowed=f'such as --range "{next(iter(programs))}/1=1.5 mA..3.0 mA by 0.1 mA"',
             code="range-option",
         )
     return name.strip(), AmplitudeRange(
-        named.index(area_name.strip()),
+        area_of(name, program, area_name.strip()),
         parse_whole(least.strip(), CURRENT),
         parse_whole(most.strip(), CURRENT),
         parse_whole(step.strip(), CURRENT) if by else grid_step_na,
+    )
+
+
+def area_of(name: str, program: Program, word: str) -> int:
+    """Number of the area that is called ``word``, or that stands at that place, counted from 1."""
+    named = [one.name for one in program.areas]
+    if word in named:
+        return named.index(word)
+    if word.isdecimal() and 1 <= int(word) <= len(named):
+        return int(word) - 1
+    raise ConfigError(
+        f"the program {name!r} has no area {word!r}",
+        allowed=f"its place, 1 to {len(named)}, or its name: {', '.join(named)}",
+        code="range-option",
     )
 
 
