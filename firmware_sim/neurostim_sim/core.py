@@ -32,7 +32,7 @@ from neurostim_sim.output import Output, Token
 from neurostim_sim.profiles import Profile
 from neurostim_sim.records import Memory, Slot
 from neurostim_sim.safe import short_and_float
-from neurostim_sim.selftest import failing
+from neurostim_sim.selftest import failing, heal
 from neurostim_sim.servers.line import Dice
 from neurostim_sim.sessions import Session, SessionTable
 from neurostim_sim.store import Medium, MemoryMedium, PowerCut, Store
@@ -224,8 +224,7 @@ class DeviceCore:
             memory.note(self.now_us, EventCode.SELF_TEST, value=int(code))
             self.fault(code)
             self.make_log_durable()
-            if not memory.store.verify():
-                memory.store.rewrite()
+            heal(memory)
         return code
 
     def _power_fails(self) -> None:

@@ -43,6 +43,12 @@ def fails(code: FaultCode, memory: Memory, hardware: Hardware, clock: DeviceCloc
             return False
 
 
+def heal(memory: Memory) -> None:
+    """Write the memory anew where its banks do not read: what the device holds is whole, and is latched."""
+    if not memory.store.verify():
+        memory.store.rewrite()
+
+
 def is_whole(slot: Slot) -> bool:
     """Whether a slot still holds the image that was committed."""
     return not slot.committed or hashlib.sha256(slot.data).digest() == slot.digest

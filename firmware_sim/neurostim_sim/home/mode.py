@@ -40,6 +40,7 @@ from neurostim_sim.home.supply import Supply
 from neurostim_sim.home.usage import RESERVE, UsageLog
 from neurostim_sim.output import ON, Output, Unattended
 from neurostim_sim.records import DoseRecord, Memory
+from neurostim_sim.selftest import failing, heal
 from neurostim_sim.sessions import Refusal
 
 SECOND_NS: Final = 1_000_000_000
@@ -317,8 +318,11 @@ class Home:
         """Everything that was proven at the release holds still; a fault is latched otherwise."""
         release, memory = self.state.release, self._memory
         assert release is not None
-        if not self._hardware.sensor_works:
-            self._output.fault(FaultCode.SENSOR)
+        code = failing(memory, self._hardware, self._clock)
+        if code is not FaultCode.NONE:
+            self._note(EventCode.SELF_TEST, value=int(code))
+            self._output.fault(code)
+            heal(memory)
             return False
         try:
             held = memory.slots[program.slot]
