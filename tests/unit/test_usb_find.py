@@ -122,6 +122,17 @@ def test_a_device_with_the_serial_function_alone_says_to_use_it() -> None:
     assert caught.value.code == "usb-interface"
 
 
+@pytest.mark.parametrize("endpoint", [OUT, IN])
+@pytest.mark.parametrize("size", [0, 1, 63, 100, 2047])
+def test_a_device_with_packets_there_are_not_is_refused(endpoint: int, size: int) -> None:
+    device = FakeDevice()
+    data = bytearray(device.configuration_bytes)
+    place = data.index(bytes((7, 5, endpoint))) + 4
+    data[place : place + 2] = size.to_bytes(2, "little")
+    device.configuration_bytes = bytes(data)
+    assert code_of(*IDS, bus=FakeBus(device)) == "usb-interface"
+
+
 def test_permission_is_explained_with_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     bus = FakeBus(FakeDevice(texts_refused=errno.EACCES))
     with pytest.raises(TransportError) as caught:

@@ -37,6 +37,8 @@ STOP_REQUEST_TYPE: Final = 0x41
 STOP_REQUEST: Final = 0x53
 HINT_VERSION: Final = 1
 HINT_BYTES: Final = 8
+HINT_READ_BYTES: Final = 64
+"""The largest interrupt packet of full speed, so that one of any size is read whole."""
 
 # A stall, packets that failed, a packet too long: bytes are lost, which the frames' own checks find.
 _RECOVERABLE: Final = frozenset({errno.EPIPE, errno.EIO, errno.EOVERFLOW})
@@ -275,7 +277,7 @@ class UsbTransport:
             self._room.wait(READ_MS / 1000)
 
     def _watch_hints(self) -> None:
-        buffer = usb.util.create_buffer(self._pipes.packet_bytes)
+        buffer = usb.util.create_buffer(HINT_READ_BYTES)
         failures = 0
         # Without hints the link is as good as before: the bytes themselves are always being waited for.
         while not self._closed and failures <= MAX_FAILURES:

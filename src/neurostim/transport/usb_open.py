@@ -17,6 +17,8 @@ from neurostim.transport.usb_find import find, read_texts
 from neurostim.transport.usb_link import Pipes, UsbTransport
 
 VENDOR_CLASS: Final = 0xFF
+BULK_PACKETS: Final = frozenset({8, 16, 32, 64, 512, 1024})
+"""Sizes of bulk packets there are, by USB 2.0 (5.8.3) and 3.2; reads are whole multiples of each."""
 
 
 def open_usb(vendor_id: int, product_id: int, serial_number: str = "", backend: Any = None) -> UsbTransport:
@@ -116,15 +118,19 @@ def vendor_pipes(configuration: Any) -> Pipes | None:
         out = _endpoint(interface, usb.util.ENDPOINT_TYPE_BULK, usb.util.ENDPOINT_OUT)
         into = _endpoint(interface, usb.util.ENDPOINT_TYPE_BULK, usb.util.ENDPOINT_IN)
         hint = _endpoint(interface, usb.util.ENDPOINT_TYPE_INTR, usb.util.ENDPOINT_IN)
-        if out is not None and into is not None:
+        if out is not None and into is not None and {_packet(out), _packet(into)} <= BULK_PACKETS:
             return Pipes(
                 interface=interface.bInterfaceNumber,
                 out=out.bEndpointAddress,
                 into=into.bEndpointAddress,
                 hint=None if hint is None else hint.bEndpointAddress,
-                packet_bytes=out.wMaxPacketSize & 0x7FF,
+                packet_bytes=_packet(out),
             )
     return None
+
+
+def _packet(endpoint: Any) -> int:
+    return int(endpoint.wMaxPacketSize) & 0x7FF
 
 
 def _endpoint(interface: Any, kind: int, direction: int) -> Any:
