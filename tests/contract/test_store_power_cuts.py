@@ -298,3 +298,78 @@ def test_the_charge_of_the_battery_outlives_the_process(level: int) -> None:
     after.battery = level // 2
     after.restart()
     assert after.battery == level // 2
+
+
+def session_on(medium: Recorder) -> Host:
+    """A whole session as far as the supply lets it: boot, load, dose, amplitude, stop, clear, measurement."""
+    host = Host(DeviceCore(profile("scs"), medium=medium, seed=5))
+    steps: list[Callable[[], object]] = [
+        host.hello,
+        lambda: host.live_until(0),
+        lambda: host.load(tonic()),
+        lambda: host.live_until(50 * MS),
+        host.fire,
+        lambda: host.live_until(1_300 * MS),
+        lambda: host.ask(m.SetAmplitude(1, 0, 2_000_000, 1_000_000)),
+        lambda: host.live_until(2_200 * MS),
+        lambda: host.ask(m.Stop()),
+        lambda: host.live_until(2_500 * MS),
+        lambda: host.ask(m.Clear(StopCause.STOP, m.FaultCode.NONE)),
+        lambda: host.measure(0b101),
+        lambda: host.live_until(2_600 * MS),
+    ]
+    for step in steps:
+        if host.core.dead:
+            break
+        try:
+            step()
+        except AssertionError:
+            # The bench wants an answer, and the supply is gone.
+            assert host.core.dead
+    return host
+
+
+def cut_session(cut: int, torn_bits: int) -> None:
+    medium = Recorder()
+    medium.bytes_left, medium.torn_bits = cut, torn_bits
+    host = session_on(medium)
+    dying = host.core.memory
+    assert host.core.dead
+    assert not host.core.output_on
+    medium.bytes_left = None
+    after = DeviceCore(profile("scs"), medium=medium)
+    assert after.state in (DeviceState.IDLE, DeviceState.STOPPED)
+    assert not after.output_on
+    assert not after.memory.damaged
+    flowed = {contact for contact, values in dying.contacts.items() if values[0]}
+    assert after.memory.dose_count >= (1 if flowed else 0)
+    for contact in flowed:
+        pulses, cathodic, anodic, _ = dying.contacts[contact]
+        counted = after.memory.contacts[contact]
+        assert counted[0] >= pulses
+        assert counted[1] >= cathodic
+        assert counted[2] >= anodic
+    assert all(one.settled and not one.running for one in after.memory.doses)
+    assert after.memory.store.verify()
+
+
+def bytes_of_a_session() -> int:
+    medium = Recorder()
+    host = session_on(medium)
+    assert host.core.state is DeviceState.IDLE
+    assert host.core.memory.dose_count == 2
+    return medium.written
+
+
+def test_a_session_cut_at_any_time_counts_at_least_what_flowed_and_comes_back_off() -> None:
+    total = bytes_of_a_session()
+    for cut in range(0, total, 131):
+        cut_session(cut, 0xA5 if cut % 2 else 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(16))
+def test_a_session_cut_at_every_byte_counts_at_least_what_flowed_and_comes_back_off(part: int) -> None:
+    for cut in range(part, bytes_of_a_session(), 16):
+        for torn_bits in (0, 0xA5):
+            cut_session(cut, torn_bits)
