@@ -324,6 +324,42 @@ def test_frames_sealed_for_an_earlier_session_or_another_number_are_refused() ->
     assert stimulator.core.counters.seals_refused == before + len(sealed)
 
 
+@pytest.mark.parametrize("named", [0, 77])
+def test_a_frame_under_the_right_key_that_names_another_session_is_refused(named: int) -> None:
+    stimulator = paired()
+    channel = session_device(stimulator).channels[stimulator.core.session].channel
+    event = m.StateChanged(DeviceState.IDLE, DeviceState.FAULT, StopCause.FAULT, FaultCode.OPEN_CIRCUIT, 0, 5)
+    line = pack(event, session=named, sequence=1000, command_id=0, lease_us=9, channel=channel)
+    before = stimulator.core.counters.seals_refused
+    notices(stimulator)
+    stimulator.core.feed(line, stimulator.clock.now_ns)
+    assert stimulator.core.counters.seals_refused == before + 1
+    assert stimulator.core.take_happenings() == []
+
+
+def test_nothing_unsealed_is_believed_while_hands_are_shaken() -> None:
+    """Not even a stop confirmed at the moment of connecting, nor an event."""
+    stimulator = paired()
+    stimulator.to_device = lambda _data: b""
+    stimulator.core.connect(
+        stimulator.core.future("HELLO"), stimulator.clock.now_ns, Role.CONTROL, key=stimulator.key
+    )
+    stimulator.core.take_happenings()
+    future = stimulator.stop()
+    stimulator.pass_ns(MS)
+    reply = m.StopReply(DeviceState.STOPPED, StopCause.STOP, False, 5)
+    event = m.StateChanged(DeviceState.IDLE, DeviceState.STOPPED, StopCause.STOP, FaultCode.NONE, 0, 5)
+    forged = pack(event, session=0, sequence=0, command_id=0, lease_us=9)
+    for command_id in range(1, 100):
+        forged += pack(reply, session=0, sequence=0, command_id=command_id, lease_us=9)
+    before = stimulator.core.counters.frames_unsealed
+    stimulator.core.feed(forged, stimulator.clock.now_ns)
+    assert stimulator.core.counters.frames_unsealed == before + 100
+    assert not future.done()
+    told = stimulator.core.take_happenings()
+    assert all(isinstance(one, Notice) and one.kind is NoticeKind.STOP_SENT for one in told)
+
+
 def test_a_device_that_tells_two_numbers_for_one_session_is_refused() -> None:
     device = SealedDevice()
 
