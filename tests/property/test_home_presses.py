@@ -25,12 +25,12 @@ from support.home_bench import (
 )
 from support.sim_bench import device
 
-ACTS = (*Button, "hold", "let go", "off", "out", "in", "reset", "battery", "hang", "open", "heal")
+ACTS = (*Button, "many ups", "hold", "let go", "off", "out", "in", "reset", "battery", "hang", "open", "heal")
 Acts = Sequence[tuple[object, int]]
 
 scripts = st.lists(
     st.tuples(
-        st.sampled_from([*Button] * 4 + [Button.UP] * 12 + list(ACTS)),
+        st.sampled_from([*Button] * 2 + [Button.UP, "many ups"] * 5 + list(ACTS)),
         st.integers(1, 300) | st.integers(300, 4000),
     ),
     min_size=1,
@@ -44,6 +44,10 @@ def play(core: DeviceCore, acts: Acts) -> None:
     for act, wait_ms in acts:
         if isinstance(act, Button):
             core.press(act)
+        elif act == "many ups":
+            for _ in range(8):
+                core.press(Button.UP)
+                core.advance(core.clock.true_ns + wait_ms * MS // 10)
         elif act == "hold":
             core.hold(Button.DOWN)
         elif act == "let go":
