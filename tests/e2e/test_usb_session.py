@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 
 from neurostim.cli import exits
 from neurostim.cli.demo_device import SimulatedDevice
-from neurostim.core.errors import TransportError
+from neurostim.core.errors import DeliveryUncertain, TransportError
 from neurostim.core.program_file import parse_program
 from neurostim.device.host_core import LinkState
 from neurostim.device.native import NativeStimulator
@@ -133,6 +136,21 @@ def test_a_stop_goes_past_a_pipe_that_is_stalled_and_full(bench: Bench) -> None:
     assert confirmation.stop_cause in STOPS
     for request in requests:
         request.error(30)
+
+
+def test_a_stop_that_a_frozen_server_swallows_is_told_in_time_and_arrives_after_all(bench: Bench) -> None:
+    bench.stimulator.open()
+    os.kill(bench.simulator.pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        error = bench.stimulator.stop().error(10)
+        took = time.monotonic() - begun
+    finally:
+        os.kill(bench.simulator.pid, signal.SIGCONT)
+    assert isinstance(error, DeliveryUncertain)
+    assert error.code == "stop-not-confirmed"
+    assert took < 1.2, "600 ms, and what a busy machine adds"
+    assert bench.stimulator.stop().result(10).stop_cause in STOPS
 
 
 def test_an_emergency_stop_by_control_request_alone(bench: Bench) -> None:
