@@ -12,6 +12,7 @@ from typing import Final
 
 from neurostim_sim.medium import Medium
 
+PAGE_BYTES: Final = 4096
 _HEAD: Final = struct.Struct("<QI")
 
 
@@ -121,9 +122,16 @@ class Region:
 
     def _wipe(self) -> None:
         """Overwrite what is forgotten, also what a power loss kept from being overwritten before."""
+        # Neighbours together: a write lasts as long for a page as for a record, and a host is waiting.
+        most = max(1, PAGE_BYTES // self._slot)
+        self._stale.sort(reverse=True)
         while self._stale:
-            self._medium.write(self._offset + self._stale[-1] * self._slot, bytes(self._slot))
-            self._stale.pop()
+            first = self._stale[-1]
+            count = 1
+            while count < min(most, len(self._stale)) and self._stale[-1 - count] == first + count:
+                count += 1
+            self._medium.write(self._offset + first * self._slot, bytes(count * self._slot))
+            del self._stale[-count:]
 
     def _place(self, index: int) -> int:
         return self._offset + (index - 1) % self._count * self._slot

@@ -105,3 +105,17 @@ def test_a_record_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="21 bytes"):
         region.append(bytes(21))
     assert region.next_index == 2
+
+
+def test_a_long_log_is_forgotten_in_pages_while_a_host_waits() -> None:
+    medium = MemoryMedium()
+    region = Region(medium, AT, SIZE, 1000)
+    for number in range(900):
+        region.append(record(number % 256))
+    writes: list[int] = []
+    write = medium.write
+    medium.write = lambda offset, data: (writes.append(len(data)), write(offset, data))[1]  # type: ignore[method-assign]
+    region.forget(region.next_index)
+    assert sum(writes) == Region.bytes_needed(SIZE, 900)
+    assert len(writes) <= 10
+    assert not any(medium.data[AT:])
