@@ -109,6 +109,7 @@ def test_raw_frames_change_nothing() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_twenty_million_raw_frames_change_nothing() -> None:
     flood(20_000_000, seed=2)
 
@@ -154,6 +155,7 @@ def test_forged_frames_change_nothing() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_two_million_forged_frames_change_nothing() -> None:
     forge(2_000_000, seed=4)
 
@@ -305,6 +307,7 @@ def test_no_turned_bit_passes_a_seal(request_: Request) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("request_", FLIPPED, ids=lambda one: one.NAME)
 def test_no_two_turned_bits_pass_a_seal(request_: Request) -> None:
     exhaustive = len(request_.encode()) <= 40
@@ -397,5 +400,6 @@ def test_nonsense_under_a_key_starts_nothing() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_two_million_hostile_commands_under_a_key_start_nothing() -> None:
     misuse(2_000_000, seed=6)
