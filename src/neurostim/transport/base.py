@@ -18,7 +18,7 @@ class Transport(Protocol):
         """What a person would call this link, such as ``/dev/ttyACM0`` or ``127.0.0.1:7700``."""
 
     def read(self, timeout: float) -> bytes:
-        """Return what has arrived, or ``b""`` after ``timeout`` seconds or a `wake`."""
+        """Return what has arrived, or ``b""`` after at most ``timeout`` seconds or a `wake`."""
 
     def write(self, data: bytes) -> None:
         """Send, in order; what the system does not take at once leaves during later reads and writes."""
