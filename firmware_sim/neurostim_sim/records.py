@@ -150,15 +150,19 @@ class Memory:
         found = store.load()
         memory = cls(store, damaged=store.damaged)
         memory.lost = store.damaged and not found
-        for name, value in found.get("counters", {}).items():
+        kinds: dict[str, dict[str, Any]] = {}
+        for name, value in found.items():
+            kind, _, key = name.partition(":")
+            kinds.setdefault(kind, {})[key] = value
+        for name, value in kinds.get("counters", {}).get("", {}).items():
             setattr(memory, name, value)
-        memory.slots = [Slot.from_document(found.get(f"slot:{i}", {})) for i in range(slots)]
-        memory.contacts = {int(c): values for c, values in _under(found, "contact").items()}
-        doses = _under(found, "dose")
+        memory.slots = [Slot.from_document(kinds.get("slot", {}).get(str(i), {})) for i in range(slots)]
+        memory.contacts = {int(c): values for c, values in kinds.get("contact", {}).items()}
+        doses = kinds.get("dose", {})
         memory.doses = [DoseRecord(**doses[number]) for number in sorted(doses, key=int)]
-        log = _under(found, "log")
+        log = kinds.get("log", {})
         memory.log = [log[index] for index in sorted(log, key=int)]
-        memory.extra = _under(found, "extra")
+        memory.extra = kinds.get("extra", {})
         memory._logged = memory.log_next - 1
         memory._kept = dict.fromkeys(name for name in found if name.startswith("extra:"))
         return memory
@@ -237,10 +241,3 @@ class Memory:
             forgotten = f"dose:{self.doses.pop(0).number}"
             self._kept.pop(forgotten, None)
             self._gone.append(forgotten)
-
-
-def _under(sections: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Sections of one kind, by what follows the colon."""
-    return {
-        name.partition(":")[2]: value for name, value in sections.items() if name.partition(":")[0] == kind
-    }

@@ -32,7 +32,7 @@ _CLOSED: Final = "closed"
 _NULL: Final = "null"
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 BANK_BYTES: Final = 1 << 18
-JOURNAL_BYTES: Final = 1 << 16
+JOURNAL_BYTES: Final = 1 << 15
 REGIONS_AT: Final = 2 * BANK_BYTES
 _CLOSING_BYTES: Final = 256
 
@@ -281,8 +281,8 @@ class _Bank:
         """The checkpoint with the journal applied."""
         assert self.body is not None
         found: dict[str, Any] = json.loads(self.body)
-        for body in self.journal:
-            found.update(json.loads(body))
+        for changes in json.loads(b"[" + b",".join(self.journal) + b"]"):
+            found.update(changes)
         return {name: value for name, value in found.items() if value is not None}
 
 
