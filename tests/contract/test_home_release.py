@@ -132,8 +132,8 @@ def test_the_digest_of_a_release_is_that_of_the_bytes_the_specification_lays_out
 
 
 def test_a_release_needs_a_key_and_an_assigned_subject() -> None:
-    bench, _ = ready()
-    bench.core.memory.extra.pop("assignment")
+    bench = HomeBench()
+    bench.hello()
     refused = bench.describe(release_of(b"\1" * 32))
     assert refused is not None
     assert refused.code is ErrorCode.NOT_ASSIGNED

@@ -41,12 +41,12 @@ class HomeBench(SecureBench):
     def assign(self) -> None:
         """Take control with a key, and bind the device to the subject."""
         self.hello()
-        self.core.memory.extra["assignment"] = {"subject": SUBJECT}
+        assert isinstance(self.ask(m.Assign(SUBJECT)), m.AssignReply)
         self.name_subject()
 
     def name_subject(self, subject: str = SUBJECT) -> None:
         """Say for whom this session works."""
-        self.core.sessions.open[self.session].subject = subject
+        assert isinstance(self.ask(m.Subject(subject)), m.SubjectReply)
 
     def load_slot(self, slot: int, image: ProgramImage, ranges: Sequence[m.RangeOfArea] = ()) -> bytes:
         """Bring a program into a slot; returns its digest."""

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from neurostim.cli import exits
 from neurostim.cli.main import build
+from neurostim_sim import patient
 from neurostim_sim.main import parser
 from support.cli_document import SECTIONS, TEXT, undocumented
 
@@ -24,6 +25,7 @@ def commands(command: Any, name: str) -> dict[str, Any]:
 
 
 SIMULATOR = "neurostim-sim"
+SIMULATOR_COMMANDS = {"neurostim-sim patient": patient.parser}
 REAL = commands(typer.main.get_command(build()), "neurostim")
 
 
@@ -33,7 +35,7 @@ def documented(section: str) -> dict[str, str]:
 
 
 def test_every_command_has_a_section_and_every_section_a_command():
-    assert set(SECTIONS) == {*REAL, SIMULATOR}
+    assert set(SECTIONS) == {*REAL, SIMULATOR, *SIMULATOR_COMMANDS}
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -50,6 +52,13 @@ def test_the_options_of_the_simulator_are_those_of_its_parser():
     actions = parser()._actions
     real = {option for action in actions for option in action.option_strings if option.startswith("--")}
     assert set(documented(SIMULATOR)) == real - {"--help"}
+
+
+@pytest.mark.parametrize("name", SIMULATOR_COMMANDS)
+def test_the_options_of_its_commands_are_those_of_their_parsers(name):
+    actions = SIMULATOR_COMMANDS[name]()._actions
+    real = {option for action in actions for option in action.option_strings if option.startswith("--")}
+    assert set(documented(name)) == real - {"--help"}
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from neurostim.wire import messages as m
 from neurostim.wire.layout import Reply, Request
 from neurostim.wire.messages import DeviceState, ErrorCode, FaultCode
+from neurostim_sim.assignment import Assignment
 from neurostim_sim.commands.table import Handlers
 from neurostim_sim.home import battery
 from neurostim_sim.home.release import (
@@ -40,7 +41,7 @@ def require_subject(device: DeviceCore, session: Session, subject: str) -> None:
     ------
     Refusal
     """
-    bound = device.memory.extra.get("assignment", {}).get("subject")
+    bound = Assignment(device.memory).subject
     if not bound:
         raise Refusal(ErrorCode.NOT_ASSIGNED)
     if subject != bound or session.subject != bound:

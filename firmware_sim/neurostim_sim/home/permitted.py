@@ -1,4 +1,4 @@
-"""What a host may still ask of a released device: to read, to stop, and to take it back. All else is refused."""
+"""What a host may still ask of a released device: to read, to stop, to take it back. Nothing else."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from neurostim_sim.home.controls import Button
 from neurostim_sim.servers.line import LINE_FAULTS, Line
 
 LINES_APART: Final = 1_000_003
@@ -34,6 +35,21 @@ class Core(Protocol):
 
     def inject(self, name: str, at_ns: int) -> None:
         """Schedule a fault by name."""
+
+    def press(self, button: Button) -> None:
+        """Press a button of the patient's control and let it go."""
+
+    def hold(self, button: Button) -> None:
+        """Press a button and keep it down."""
+
+    def let_go(self) -> None:
+        """Let go of the button that is held."""
+
+    def off_button(self) -> None:
+        """Press the off button."""
+
+    def change_battery(self) -> None:
+        """Put a fresh battery in."""
 
     def close(self) -> None:
         """Finish what is being recorded."""

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Final, Protocol, TextIO
 
 from neurostim.core.errors import ConfigError, NeurostimError
+from neurostim_sim.home.controls import Button
 from neurostim_sim.servers.attached import AttachedDevice
 from neurostim_sim.servers.clock import Clock
 from neurostim_sim.servers.ports import Endpoint, PtyPort, TcpPort
@@ -26,6 +27,11 @@ ORDERS: Final = {
     "unplug": "pull the cable: hosts are cut off",
     "plug": "put the cable back",
     "fault NAME": "inject a fault now",
+    "press BUTTON": "press start, up, down, switch or stop of the patient's control",
+    "hold BUTTON": "press a button and keep it down",
+    "let-go": "let go of the button that is held",
+    "off-button": "press the off button",
+    "battery": "put a fresh battery in",
     "quit": "finish the records and end",
 }
 
@@ -238,6 +244,8 @@ class Bench:
                     self.plug()
                 case ["fault", name]:
                     self._device.inject(name, self._now_ns())
+                case ["press" | "hold" | "let-go" | "off-button" | "battery", *rest]:
+                    self._touch(words[0], rest)
                 case ["quit"]:
                     self._ending = True
                 case _:
@@ -248,6 +256,25 @@ class Bench:
             self._tell({"order": " ".join(words), "ok": False, "error": str(error)})
         else:
             self._tell({"order": " ".join(words), "ok": True, "at_ns": self._now_ns()})
+
+    def _touch(self, act: str, rest: list[str]) -> None:
+        """Do something to the device by hand, at the present moment."""
+        core = self._device.core
+        buttons = {button.value: button for button in Button}
+        button = buttons.get(rest[0]) if act in ("press", "hold") and len(rest) == 1 else None
+        if (button is None) is (act in ("press", "hold")) or (button is None and rest):
+            raise ConfigError(
+                f"found the order {' '.join([act, *rest])!r}", allowed=", ".join(buttons), code="order"
+            )
+        self._device.advance(self._now_ns())
+        if button is not None:
+            (core.press if act == "press" else core.hold)(button)
+        elif act == "let-go":
+            core.let_go()
+        elif act == "off-button":
+            core.off_button()
+        else:
+            core.change_battery()
 
     def _now_ns(self) -> int:
         return self._clock.monotonic_ns() - self._origin_ns
