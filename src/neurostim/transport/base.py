@@ -29,7 +29,7 @@ class Transport(Protocol):
     def urgent(self, frame: bytes) -> bool:
         """Hand a whole frame to the device past everything written; return whether the link knows it arrived.
 
-        Only a link with a second way to the device can do that (USB: a control transfer). It takes a few
+        Only a link with a second way to the device can do that (USB: a control transfer). It takes 20
         milliseconds at most, never raises, and the frame is written as well: it may arrive twice.
         """
         del frame  # without a second way there is nothing to hand over
