@@ -5,6 +5,7 @@ from __future__ import annotations
 from neurostim.core.image import Grid, ImageArea, ProgramImage
 from neurostim.core.program import Recharge
 from neurostim_sim.engine import PulseEngine
+from neurostim_sim.monitor import OutputMonitor
 from neurostim_sim.profiles import profile
 from neurostim_sim.settings import default_leads
 from neurostim_sim.tissue import OutputPhysics, tissue_of
@@ -21,4 +22,5 @@ def warm_up() -> None:
     tissue = tissue_of(kind.capabilities.ports, default_leads("scs"))
     engine = PulseEngine(image, tissue, OutputPhysics(18.0, 500.0, 4000.0, 100.0), record=True)
     engine.advance(20_000)
+    OutputMonitor(engine).look(20_000_000, works=True)
     engine.emergency(20_100)
