@@ -29,7 +29,7 @@ WRITE_MS: Final = 4
 BLOCKED_WRITE_MS: Final = 1
 """Of an offer to a device that took nothing of the last one: an answer must not wait long behind it."""
 URGENT_MS: Final = 20
-"""A control request takes 1 to 3 ms; this is what a computer under full load adds. Repeats follow at 50 ms."""
+"""A control request takes 1 to 3 ms; the rest is for a computer under full load. Repeats follow at 50 ms."""
 MAX_WAITING_READS: Final = 256
 MAX_FAILURES: Final = 3
 JOIN_SECONDS: Final = 5.0
