@@ -157,3 +157,17 @@ def test_a_host_that_reads_nothing_is_not_heard_until_it_does(hostile):
     assert len(connection.unsent) > 0
     hostile.bus.release(connection)
     unharmed(hostile)
+
+
+def test_what_ended_is_told_before_an_unlink_that_came_too_late():
+    hostile = Hostile()
+    connection = Connection(hostile.bus)
+    connection.feed(IMPORT + CONFIGURE + submit(2, 3, 0, b"\0", 1) + submit(7, 3, 1, b"", 512), 0)
+    connection.sent(len(connection.unsent))
+    hostile.device.usb.feed(b"just in time")
+    connection.feed(struct.pack(">IIIIII24x", 2, 8, 0x00010002, 0, 0, 7), 0)
+    told = connection.unsent
+    assert struct.unpack_from(">II", told) == (3, 7)
+    assert told[48:60] == b"just in time"
+    assert struct.unpack_from(">IIIIIi", told, 60) == (4, 8, 0, 0, 0, 0)
+    assert len(told) == 48 + 12 + 48

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from neurostim.wire.codec import pack, unpack
 from neurostim.wire.frame import Frame, FrameDecoder
 from neurostim_sim.settings import Settings
 from neurostim_sim.usb.attached import RETURN_NS, UsbAttachedDevice, switch_on
+from neurostim_sim.usb.connection import Connection, UsbIpBus
 from neurostim_sim.usb.faults import AWAY_NS, USB_FAULTS
 from neurostim_sim.usb.transfers import EOVERFLOW, EPIPE, ESHUTDOWN
 from support.sim_bench import MS, SimHost, device, tonic
@@ -112,6 +114,27 @@ def test_a_stop_by_control_does_not_cut_a_frame_that_is_half_sent():
     bed.usb.submit(OUT, data=data[20:])
     bed.attached.advance(bed.now_ns)
     assert [type(one) for one in bed.heard()] == [m.StopReply, m.IdentifyReply]
+
+
+def test_a_stop_by_control_is_not_lost_where_the_line_loses_frames():
+    for seed in range(8):
+        attached = UsbAttachedDevice(device("scs"), seed)
+        usb = UsbHost(attached.usb)
+        usb.configure()
+        attached.inject("lost", 0)
+        attached.inject("late", 0)
+        assert usb.control(0x41, 0x53, 0, 2, frame(m.Stop())).status == 0
+        attached.advance(0)
+        assert attached.core.state is m.DeviceState.STOPPED
+
+
+def test_an_import_begins_with_a_reset():
+    attached = UsbAttachedDevice(device("scs"))
+    UsbHost(attached.usb).configure()
+    connection = Connection(UsbIpBus(attached))
+    connection.feed(struct.pack(">HHI32s", 0x0111, 0x8003, 0, b"1-1"), 0)
+    assert connection.imported
+    assert attached.usb.configuration == 0
 
 
 def test_a_pulled_cable_leaves_the_output_to_the_dead_man():

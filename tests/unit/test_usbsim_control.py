@@ -22,6 +22,9 @@ def stop(message: m.Stop | m.EmergencyStop | m.Identify) -> bytes:
     return pack(message, session=7, sequence=0, command_id=1, lease_us=0)
 
 
+STOP_REPLY = m.StopReply(m.DeviceState.STOPPED, m.StopCause.STOP, False, 0)
+
+
 def walk(data: bytes) -> list[bytes]:
     found = []
     while data:
@@ -175,6 +178,7 @@ def test_a_stop_frame_is_taken_by_the_control_endpoint_past_halt_and_refusal(mes
         b"\0",
         b"\0\0",
         stop(m.Identify()),
+        pack(STOP_REPLY, session=7, sequence=1, command_id=1, lease_us=0),
         stop(m.Stop())[:-1],
         stop(m.Stop())[1:],
         stop(m.Stop()) + stop(m.Stop()),
