@@ -138,6 +138,10 @@ class VirtualStimulator(WireStimulator):
     def description(self) -> str:
         return "virtual"
 
+    @property
+    def authenticated(self) -> bool:
+        return self.core.authenticated
+
     def open(self, role: Role = Role.CONTROL) -> None:
         self._adopt(self._greet(role))
 

@@ -318,7 +318,18 @@ def test_a_key_that_is_gone_or_looked_for_elsewhere_is_an_error_and_never_none(t
         with pytest.raises(KeyStoreError) as caught:
             keys.get("A-1")
         assert caught.value.code == "key-missing"
-    assert KnownKeys(known(tmp_path), lambda _place: store, elsewhere).get("B-2") is None
+    assert KnownKeys(known(tmp_path), lambda _place: store).get("B-2") is None
+
+
+def test_a_place_that_is_named_insists_on_a_key(tmp_path):
+    """So that a device which passes for another, never paired, is not taken without one."""
+    store = key_file(tmp_path / "keys")
+    store.put("A-1", KEY)
+    keys = KnownKeys(known(tmp_path), lambda _place: store, store)
+    assert keys.get("A-1") is not None
+    with pytest.raises(KeyStoreError, match="never paired here") as caught:
+        keys.get("B-2")
+    assert caught.value.code == "key-missing"
 
 
 def test_what_is_remembered_can_be_forgotten(tmp_path):

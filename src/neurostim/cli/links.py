@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -21,7 +21,7 @@ KEYS_OPTION = Annotated[
     typer.Option(
         "--keys",
         metavar="keyring|FILE",
-        help="Where the key of the device is; by default where pairing put it.",
+        help="Where the key of the device is, which it then must have; by default where pairing put it.",
     ),
 ]
 PASSPHRASE_FD: Final = "NEUROSTIM_PASSPHRASE_FD"
@@ -37,7 +37,7 @@ def opened(url: str, keys: str | None = None, *, role: Role | None = None) -> St
     url : str
         Address of the device.
     keys : str, optional
-        ``keyring`` or a file of keys; by default where pairing put the key of the device that answers.
+        ``keyring`` or a file of keys, which must hold the device's; by default where pairing put it.
     role : Role, optional
         Control by default; where another host has it, to read and stop.
 
@@ -120,6 +120,6 @@ def ask_secret(prompt: str) -> str:
     return getpass.getpass(prompt, stream=sys.stderr)
 
 
-def words_of_key(stimulator: Any) -> str:
+def words_of_key(stimulator: Stimulator) -> str:
     """How a session is known to its device, in two words."""
-    return "authenticated" if getattr(stimulator, "authenticated", False) else "without a key"
+    return "authenticated" if stimulator.authenticated else "without a key"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from neurostim.cli import console, exits, paths
-from neurostim.cli.links import KEYS_OPTION, opened
+from neurostim.cli.links import KEYS_OPTION, opened, words_of_key
 from neurostim.core.errors import (
     CommandTimeout,
     ConfigError,
@@ -439,7 +439,8 @@ def show_device(stimulator: Stimulator, status: DeviceStatus, screen: Console) -
     identity = stimulator.identity
     screen.print(
         f"[bold]{identity.model}[/] {identity.serial_number}, firmware {identity.firmware}, "
-        f"battery {status.battery_permille / 10:.0f} %, doses so far: {status.dose_count}"
+        f"battery {status.battery_permille / 10:.0f} %, doses so far: {status.dose_count}, "
+        f"session {words_of_key(stimulator)}"
     )
 
 

@@ -81,7 +81,7 @@ class KnownKeys:
     store_at : callable
         Opens the store at a place.
     chosen : KeyStore, optional
-        The one to ask, wherever a key was put.
+        The one to ask, wherever a key was put; a device whose key it does not hold is refused.
     """
 
     def __init__(
@@ -95,22 +95,24 @@ class KnownKeys:
         self._chosen = chosen
 
     def get(self, serial_number: str) -> DeviceKey | None:
-        """The key of a device, or None where it was never paired with this computer.
+        """The key of a device; None only where no store was chosen and it was never paired here.
 
         Raises
         ------
         KeyStoreError
-            Where it was paired and its key cannot be had: that is no reason to go on without it.
+            Where it was paired, or a store was chosen, and its key cannot be had: that is no reason to go on
+            without it.
         """
         place = self._known.places().get(serial_number)
         if self._chosen is None and place is None:
             return None
         store = self._chosen or self._store_at(place or "")
         key = store.get(serial_number)
-        if key is None and place is not None:
+        if key is None:
+            put = "it was never paired here" if place is None else f"it was put in {place}"
             raise KeyStoreError(
-                f"the key of {serial_number} is not in {store.place}; it was put in {place}",
-                remedy="Name its place, pair again, or forget the device: neurostim pair --forget SERIAL.",
+                f"the key of {serial_number} is not in {store.place}; {put}",
+                remedy="Name its place, pair (again), or forget the device: neurostim pair --forget SERIAL.",
                 code="key-missing",
             )
         return key

@@ -69,6 +69,11 @@ class Stimulator(abc.ABC):
             code="no-home",
         )
 
+    @property
+    def authenticated(self) -> bool:
+        """Whether the session is under a key: nobody else on the line is heard or believed."""
+        return False
+
     # Life of the link.
 
     @abc.abstractmethod
