@@ -109,8 +109,20 @@ def test_output_ends_1510_ms_after_the_program_or_journal(what: Any, early_ns: i
 
 @pytest.mark.parametrize(("early_ns", "found"), [(0, set()), (1, {"silent-after-asking"})])
 def test_output_ends_500_ms_after_a_person_asked_for_a_stop(early_ns: int, found: set[str]) -> None:
-    records = [*session(ROWS), Intent(LAST - 500 * MS - early_ns, "stop")]
+    asked = LAST - 500 * MS - early_ns
+    records = [*session(ROWS), Intent(asked, "stop"), HostFrame(asked, "STOP", session=1)]
     assert rules(records) == found
+
+
+def test_the_stop_is_the_first_frame_after_it_was_asked_for() -> None:
+    asked = BEGAN + 1_250 * MS
+    sent = HostFrame(asked + 1, "STOP", session=1)
+    beat = HostFrame(asked, "HEARTBEAT", living=True, fields={"ui_token": 1, "journal_token": 1})
+    good = [*session(ROWS), Intent(asked, "stop")]
+    assert rules([*good, sent]) == rules([*good, beat, sent]) == set()
+    late = replace(beat, at_ns=asked + 1)
+    assert rules([*good, late, replace(sent, at_ns=asked + 2)]) == {"stop-leaves-first"}
+    assert rules(good) == {"stop-leaves-first"}
 
 
 def test_after_a_stop_the_pulse_under_way_is_the_last() -> None:
@@ -291,7 +303,9 @@ def test_a_repeat_that_gives_another_outcome_is_found() -> None:
     refused = ("ERROR", {"code": 8, "request_type": 0x33})
     stale = ("ERROR", {"code": 11, "request_type": 0x33})
     assert rules(answers(first, first, kind="CLEAR")) == set()
-    assert rules(answers(first, stale, kind="CLEAR")) == set()
+    assert rules(answers(stale, first, kind="CLEAR")) == set()
+    assert rules(answers(refused, stale, kind="CLEAR")) == set()
+    assert rules(answers(first, stale, kind="CLEAR")) == {"outcome-is-kept"}
     for told in ((first, second), (first, refused), (refused, first)):
         assert rules(answers(*told, kind="CLEAR")) == {"outcome-is-kept"}
 
@@ -437,6 +451,7 @@ def test_two_doses_in_flight_are_one_too_many() -> None:
 
 def test_violations_come_in_order_of_time() -> None:
     records = [*session(ROWS), state(BEGAN + 1_900 * MS, 6, 1), Intent(BEGAN + 100 * MS, "stop")]
+    records.append(HostFrame(BEGAN + 100 * MS, "STOP", session=1))
     moments = [one.at_ns for one in judged(records, setting())]
     assert moments == sorted(moments)
     assert len(moments) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,6 +14,7 @@ from neurostim_torture.monitor.history import History, first_answers, last_befor
 from neurostim_torture.monitor.records import Violation
 from neurostim_torture.monitor.rule import rule
 
+STOPS: Final = ("STOP", "EMERGENCY_STOP")
 CLOCK_PART: Final = 1000
 """A device's clock is true to one part in a thousand: its own bounds may be longer by that much."""
 
@@ -154,7 +156,27 @@ def silent_without_processor(history: History) -> Iterator[Violation]:
                 yield from _first_row(dose, "silent-without-processor", wrong, text)
 
 
+@rule(
+    "the first frame that a host sends after its person asked for a stop is the stop",
+    "safety facts: stop bypasses every queue; specification, section 10",
+)
+def stop_leaves_first(history: History) -> Iterator[Violation]:
+    """Judge the frames of the person's host after each asking; a host without a port sends nothing."""
+    own = [one for one in history.sent if one.origin == "host"]
+    times = [one.at_ns for one in own]
+    for intent in history.intents_of("stop", "emergency"):
+        place = bisect_left(times, intent.at_ns)
+        # What went on the line in the same moment may have been asked for before.
+        same = [one.kind for one in own[place:] if one.at_ns == intent.at_ns]
+        after = own[place + len(same) :][:1]
+        if set(same) & set(STOPS) or not after or after[0].kind in (*STOPS, "HELLO", "HANDSHAKE"):
+            continue
+        text = f"{after[0].kind} was sent {after[0].at_ns - intent.at_ns} ns after a stop was asked for"
+        yield Violation("stop-leaves-first", after[0].at_ns, f"{text}, and no stop before it")
+
+
 RULES = (
+    stop_leaves_first,
     silent_without_host,
     silent_without_program,
     silent_after_asking,

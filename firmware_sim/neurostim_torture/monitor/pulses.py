@@ -202,7 +202,12 @@ def lost_contacts(history: History) -> Iterator[Violation]:
                 # A lead that was out before the start is found open by the first pulses.
                 most = 0 if body.what == "out" and body.at_ns >= dose.began_ns else allowed
                 back_ns = _healed_ns(history, body)
-                if most and int(np.count_nonzero(mine & (starts < back_ns))) < most:
+                seen = int(np.count_nonzero(mine & (starts < back_ns)))
+                if (
+                    most
+                    and seen < most
+                    and not _missed(area, starts[pulses.area == index], body.at_ns, back_ns)
+                ):
                     continue
                 after = np.flatnonzero(mine)
                 if after.size > most:
@@ -213,6 +218,16 @@ def lost_contacts(history: History) -> Iterator[Violation]:
                         f"area {index} gives pulse {most + 1} after a contact was lost ({body.what})",
                         dose.number,
                     )
+
+
+def _missed(area: Area, starts: Ints, lost_ns: int, back_ns: int) -> bool:
+    """Whether an area without cycle ran on, and more pulses than may show an open contact carried nothing."""
+    numerator, denominator = area.period
+    period = numerator // denominator
+    before, after = starts[starts <= lost_ns], starts[starts >= back_ns]
+    if area.on_ns or not before.size or not after.size or back_ns - lost_ns < 6 * period:
+        return False
+    return bool(lost_ns - int(before[-1]) < 2 * period and int(after[0]) - back_ns < 2 * period)
 
 
 def _healed_ns(history: History, lost: Body) -> int:

@@ -38,6 +38,8 @@ ONCE: Final = frozenset(
 # COMMAND_ID_REUSED, COMMAND_ID_FORGOTTEN and AUTHENTICATION_REQUIRED are said before anything is kept.
 NOT_KEPT: Final = frozenset((1, 2, 3, 4, 5, 11, 12, 13, 42))
 
+SEQUENCE_STALE: Final = 11
+
 NEEDED: Final = {ARMED: ("ARM",), DELIVERING: ("FIRE",), MEASURING: ("IMPEDANCE_FIRE",)}
 
 
@@ -95,9 +97,15 @@ def outcome_is_kept(history: History) -> Iterator[Violation]:
     for reply in history.told:
         if reply.what != "reply" or (reply.session, reply.command_id) not in kinds or reply.session == 0:
             continue
-        if reply.kind == "ERROR" and int(reply.fields["code"]) in NOT_KEPT:
-            continue
         kind = kinds[reply.session, reply.command_id]
+        if reply.kind == "ERROR" and int(reply.fields["code"]) in NOT_KEPT:
+            boot = sum(1 for at_ns in boots if at_ns <= reply.at_ns)
+            done = outcomes.get((boot, reply.session, reply.command_id))
+            if done is not None and done[0] == kind and int(reply.fields["code"]) == SEQUENCE_STALE:
+                text = f"{kind} was carried out, and its repeat was answered as if it had not been"
+                yield Violation("outcome-is-kept", reply.at_ns, text)
+                return
+            continue
         if reply.kind not in ("ERROR", kind):
             continue
         boot = sum(1 for at_ns in boots if at_ns <= reply.at_ns)
