@@ -137,6 +137,27 @@ def test_an_import_begins_with_a_reset():
     assert attached.usb.configuration == 0
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_nothing_of_a_host_that_has_gone_arrives_later(gone):
+    core = device("scs")
+    attached = UsbAttachedDevice(core)
+    bus = UsbIpBus(attached)
+    connection = Connection(bus)
+    connection.feed(struct.pack(">HHI32s", 0x0111, 0x8003, 0, b"1-1"), 0)
+    attached.inject("late", 0)
+    host = UsbHost(attached.usb)
+    host.configure()
+    for _ in range(16):
+        host.submit(OUT, data=frame(m.Identify()))
+    attached.advance(0)
+    arrived: list[bytes] = []
+    core.receive = arrived.append
+    if gone:
+        bus.release(connection)
+    attached.advance(AWAY_NS)
+    assert bool(arrived) != gone
+
+
 def test_a_pulled_cable_leaves_the_output_to_the_dead_man():
     bed = Bed()
     waiting = bed.usb.submit(IN, 512)
