@@ -47,6 +47,7 @@ class Assignment:
         """Release the subject and empty the slots, in the memory; durable with the next save."""
         memory, number = self._memory, self.number
         memory.slots = [Slot() for _ in memory.slots]
+        memory.purging = True
         memory.extra[ROOM] = {"number": number, "subject": "", "cleaning": cleaning}
         memory.note(now_us, EventCode.RETIRED, value=number)
         memory.note(now_us, EventCode.CLEANED, value=number)

@@ -212,6 +212,8 @@ class DeviceCore:
                 # What the supply left on the contacts is taken off them, and nothing starts meanwhile.
                 self.output.hold_until_ns = short_and_float(self.hardware, memory)
             memory.save()
+            if memory.purging:
+                memory.purge()
             self.test_self()
         except PowerCut:
             self._dead = True
@@ -254,9 +256,11 @@ class DeviceCore:
             memory.slots = [Slot() for _ in memory.slots]
             memory.extra = {name: memory.extra[name] for name in ERASED_BY_THEIR_ROOM if name in memory.extra}
             memory.lost = False
+            memory.purging = True
             self.keyring.forget()
             memory.note(self.now_us, EventCode.FACTORY_RESET)
             self.home.erase()
+            memory.purge()
         except PowerCut:
             self._power_fails()
         else:

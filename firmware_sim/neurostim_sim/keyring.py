@@ -115,7 +115,9 @@ class Keyring:
             return False
         self._hosts = kept
         self._memory.note(self._clock.now_us, EventCode.UNPAIRED, value=len(kept))
+        self._memory.purging = True
         self._save()
+        self._memory.purge()
         return True
 
     # ----------------------------------------------------------------------------------- lockout

@@ -34,6 +34,7 @@ _COUNTERS: Final = (
     "fault",
     "latched",
     "lost",
+    "purging",
     "battery",
     "log_next",
 )
@@ -119,7 +120,8 @@ class Memory:
 
     ``damaged`` tells that this boot could not read something that had been durable; ``lost`` that once
     nothing at all could be read, keys included: such a device stays closed until a factory reset.
-    ``gauge`` reads the battery, which is kept with every save.
+    ``gauge`` reads the battery, which is kept with every save. ``purging`` is set with what erases something
+    that nobody may find again, until `purge` has overwritten it.
     """
 
     store: Store
@@ -130,6 +132,7 @@ class Memory:
     fault: int = int(FaultCode.NONE)
     latched: bool = False
     lost: bool = False
+    purging: bool = False
     battery: list[int] | None = None
     gauge: Callable[[], list[int]] | None = None
     slots: list[Slot] = field(default_factory=list)
@@ -172,6 +175,13 @@ class Memory:
         self.unsaved = False
         self.store.commit(self._changes())
         self._logged = self.log_next - 1
+
+    def purge(self) -> None:
+        """Overwrite what was erased, also at the next boot where the supply failed in it."""
+        self.save()
+        self.store.purge()
+        self.purging = False
+        self.save()
 
     def _changes(self) -> dict[str, Any]:
         """The sections that may have changed, and those that are gone."""

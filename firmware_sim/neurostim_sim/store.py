@@ -149,6 +149,11 @@ class Store:
         """Write everything anew, into the other bank: what the medium has lost is whole again."""
         self._checkpoint()
 
+    def purge(self) -> None:
+        """Write everything anew into both banks and overwrite the rest: nothing that was erased is left."""
+        for _ in range(2):
+            self._checkpoint(wipe=True)
+
     def flip(self) -> None:
         """Turn over one bit of what was written last, as a worn medium would."""
         place = self._end - _END.size - 2
@@ -186,7 +191,7 @@ class Store:
         writer._number, writer._end = older.entries, older.end
         writer._append(writer._entry(_body({_CLOSED: str(self._sequence)})))
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, *, wipe: bool = False) -> None:
         body = _body(self._texts)
         if len(body) > BANK_BYTES - _HEADER.size - JOURNAL_BYTES - _CLOSING_BYTES:
             raise ConfigError(f"a document of {len(body)} bytes does not fit the store", code="store")
@@ -196,6 +201,9 @@ class Store:
         if any(self._medium.read(start, _HEADER.size)):
             self._medium.write(start, bytes(_HEADER.size))
         self._medium.write(start + _HEADER.size, body)
+        if wipe:
+            end = _HEADER.size + len(body)
+            self._medium.write(start + end, bytes(BANK_BYTES - end))
         seal = _seal(sequence, body)
         header = _HEADER.pack(_MAGIC, sequence, len(body), seal)
         self._medium.write(start, header)

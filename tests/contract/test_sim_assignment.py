@@ -207,3 +207,41 @@ def test_power_lost_at_any_byte_leaves_the_device_bound_or_free_and_never_half(k
         bound = f"'subject': '{ANNA}'" in found["extra"].get("assignment", "")
         # Never a free device with the program of the one before, never a bound one without it.
         assert any(found["slots"]) == (bound and kind == "retire"), where
+
+
+def test_nothing_of_the_subject_is_left_on_the_medium_after_retiring_or_a_power_loss_in_it() -> None:
+    host = assigned()
+    medium = host.core._medium
+    assert isinstance(medium, Recorder)
+    image = host.core.memory.slots[0].data.hex().encode()
+    assert ANNA.encode() in medium.data
+    assert image in medium.data
+    before = bytes(medium.data)
+    medium.log.clear()
+    assert isinstance(retire(host), m.RetireReply)
+    assert ANNA.encode() not in medium.data
+    assert image not in medium.data
+    writes = list(medium.log)
+    retired = 0
+    for number in range(len(writes) + 1):
+        torn = holding(before)
+        for offset, data in writes[:number]:
+            torn.write(offset, data)
+        after = DeviceCore(profile("scs"), medium=torn)
+        if Assignment(after.memory).subject:
+            continue
+        retired += 1
+        assert ANNA.encode() not in torn.data, number
+        assert image not in torn.data, number
+    assert retired >= 8
+
+
+def test_a_key_that_was_erased_is_nowhere_on_the_medium() -> None:
+    host = bench()
+    medium = host.core._medium
+    assert isinstance(medium, Recorder)
+    key = b"\x5a" * 32
+    host.core.keyring.give(b"2" * 16, "other", key)
+    assert key.hex().encode() in medium.data
+    assert host.core.keyring.erase(b"2" * 16)
+    assert key.hex().encode() not in medium.data

@@ -10,6 +10,10 @@ from neurostim_sim.profiles import profile
 from neurostim_sim.store import MemoryMedium
 
 TORN_BITS = (0, 0xA5)
+CHECKPOINT = 2_000
+"""A longer write is the body of a checkpoint, of which any part is as torn as any other."""
+OVERWRITTEN = 20_000
+"""A longer write is one of zeros over what is erased."""
 
 
 class Recorder(MemoryMedium):
@@ -43,11 +47,13 @@ def torn_media(
         What was held before the first write.
     writes : sequence of (int, bytes)
     every : int
-        Cut only at every so many bytes of a long write, and at all of its first and last 64.
+        Cut only at every so many bytes of an entry, and at all of its first and last 64.
     """
     for number, (offset, data) in enumerate(writes):
         for cut in range(len(data) + 1):
-            if 64 < cut < len(data) - 64 and cut % every:
+            step = 40_009 if len(data) > OVERWRITTEN else 307 if len(data) > CHECKPOINT else every
+            near = 8 if len(data) > CHECKPOINT else 64
+            if near < cut < len(data) - near and cut % step:
                 continue
             for bits in TORN_BITS if cut < len(data) else (0,):
                 medium = holding(before)

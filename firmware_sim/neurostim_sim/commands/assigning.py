@@ -75,8 +75,9 @@ def _retire(device: DeviceCore, request: m.Retire, _session: Session | None) -> 
     device.output.measured = (0, ())
     for one in device.sessions.open.values():
         one.subject = ""
-    # One save makes all of it durable; then the usage log is overwritten.
+    # One save makes all of it durable; then it is overwritten, log and memory.
     home.erase()
+    device.memory.purge()
     return m.RetireReply(number)
 
 
