@@ -13,7 +13,7 @@ from neurostim.core.errors import TransportError
 from neurostim.transport import usb_find
 from neurostim.transport.usb_find import find, read_texts, stimulators
 from neurostim.transport.usb_open import open_usb
-from support.usb_bus import HINT, IN, OUT, FakeBus, FakeDevice, usb_error
+from support.usb_bus import HINT, IN, OUT, FakeBus, FakeDevice, timed_out, usb_error
 
 IDS = (0x1209, 0x0001)
 
@@ -97,6 +97,27 @@ def test_a_claim_that_fails_is_explained_and_leaves_nothing_open(error: Exceptio
 
     device = FakeDevice(on_claim=refuse)
     assert code_of(*IDS, bus=FakeBus(device)) == code
+    assert device.opened == device.closed
+
+
+def test_a_busy_device_is_asked_again_while_it_is_opened() -> None:
+    late = [timed_out(), timed_out()]
+
+    def clear(_endpoint: int) -> None:
+        if late:
+            raise late.pop()
+
+    device = FakeDevice(on_clear=clear)
+    open_usb(*IDS, backend=FakeBus(device)).close()
+    assert sorted(device.cleared) == [OUT, IN, HINT]
+
+
+def test_a_device_that_never_answers_while_it_is_opened_is_not() -> None:
+    def clear(_endpoint: int) -> None:
+        raise timed_out()
+
+    device = FakeDevice(on_clear=clear)
+    assert code_of(*IDS, bus=FakeBus(device)) == "link-open"
     assert device.opened == device.closed
 
 

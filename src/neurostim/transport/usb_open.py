@@ -17,6 +17,7 @@ from neurostim.transport.usb_find import find, read_texts
 from neurostim.transport.usb_link import Pipes, UsbTransport
 
 VENDOR_CLASS: Final = 0xFF
+CLEAR_TRIES: Final = 20
 BULK_PACKETS: Final = frozenset({8, 16, 32, 64, 512, 1024})
 """Sizes of bulk packets there are, by USB 2.0 (5.8.3) and 3.2; reads are whole multiples of each."""
 
@@ -81,7 +82,7 @@ def _claim(device: Any, name: str) -> UsbTransport:
         # What an earlier program left halted, or with the wrong toggle after a crash, begins anew.
         for endpoint in (pipes.out, pipes.into, pipes.hint):
             if endpoint is not None:
-                device.clear_halt(endpoint)
+                _begin_anew(device, endpoint)
     except (usb.core.USBError, NotImplementedError) as error:
         usb.util.dispose_resources(device)
         raise not_opened(name, error) from error
@@ -89,6 +90,17 @@ def _claim(device: Any, name: str) -> UsbTransport:
         usb.util.dispose_resources(device)
         raise
     return UsbTransport(device, pipes, name)
+
+
+def _begin_anew(device: Any, endpoint: int) -> None:
+    """Clear a halt; here there is time to ask a busy device again."""
+    for _ in range(CLEAR_TRIES - 1):
+        try:
+            device.clear_halt(endpoint)
+        except usb.core.USBTimeoutError:
+            continue
+        return
+    device.clear_halt(endpoint)
 
 
 def device_is_unconfigured(device: Any) -> bool:
