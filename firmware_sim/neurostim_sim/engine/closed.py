@@ -7,6 +7,7 @@ everything else goes pulse by pulse.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -130,11 +131,14 @@ def _spans(
 
 
 def _counted(runs: Runs, first: int, last: int) -> Iterator[tuple[Vector, int]]:
-    ends = [*runs.starts[1:], at.INF]
-    for start, end, vector in zip(runs.starts, ends, runs.vectors, strict=True):
-        units = min(end, last) - max(start, first)
+    starts = runs.starts
+    for i in range(max(0, bisect_right(starts, first) - 1), len(starts)):
+        if starts[i] >= last:
+            return
+        end = starts[i + 1] if i + 1 < len(starts) else at.INF
+        units = min(end, last) - max(starts[i], first)
         if units > 0:
-            yield vector, units
+            yield runs.vectors[i], units
 
 
 def _add_dose(machine: Machine, plan: AreaPlan, counts: Counter[Vector]) -> None:
