@@ -10,7 +10,7 @@ from neurostim_sim.profiles import profile
 from neurostim_sim.store import MemoryMedium
 
 TORN_BITS = (0, 0xA5)
-CHECKPOINT = 2_000
+CHECKPOINT = 600
 """A longer write is the body of a checkpoint, of which any part is as torn as any other."""
 OVERWRITTEN = 20_000
 """A longer write is one of zeros over what is erased."""
