@@ -15,6 +15,9 @@ from neurostim_sim.usb.device import UsbDevice
 RETURN_NS: Final = 200_000_000
 """Time after which a restarted processor is on the bus again [ns]."""
 
+LINE: Final = 0
+"""Both functions are one line to the device."""
+
 _PLUG: Final = "plug"
 _ACCEPT: Final = "accept"
 
@@ -71,7 +74,7 @@ class UsbAttachedDevice(AttachedDevice):
 
     def let_go(self) -> None:
         """The host has gone: for the device, its cable was pulled."""
-        self.cut()
+        self._cut_off()
         self.usb.reset()
 
     def unplug(self) -> None:
@@ -108,8 +111,13 @@ class UsbAttachedDevice(AttachedDevice):
             self._back_ns = None
 
     def _leave_bus(self) -> None:
-        self.cut()
+        self._cut_off()
         self.usb.remove()
+
+    def _cut_off(self) -> None:
+        """Nothing that was on its way between host and device arrives."""
+        self.cut()
+        self.core.drop_line(LINE)
 
     def _strike(self, name: str, at_ns: int) -> None:
         if name == faults.UNPLUG:
