@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -17,6 +19,13 @@ settings.load_profile("default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the campaigns that take minutes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test reads or writes what this user keeps: journals, and which devices were paired."""
+    folder = tempfile.mkdtemp(prefix="neurostim-tests-")
+    os.environ["XDG_DATA_HOME"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -292,6 +292,21 @@ def test_a_reset_that_forgets_the_session_is_noticed_as_silence_is() -> None:
     assert stimulator.core.authenticated
 
 
+def test_a_stop_that_a_reset_left_unconfirmed_is_confirmed_in_the_next_session() -> None:
+    stimulator = paired()
+    session_device(stimulator).reset()
+    future = stimulator.stop()
+    stimulator.pass_ns(700 * MS)
+    with pytest.raises(DeliveryUncertain):
+        future.result()
+    assert NoticeKind.STOP_NOT_CONFIRMED in notices(stimulator)
+    assert stimulator.core.stopping
+    stimulator.open()
+    stimulator.pass_ns(600 * MS)
+    assert not stimulator.core.stopping
+    assert NoticeKind.STOP_CONFIRMED in notices(stimulator)
+
+
 def test_a_replayed_reply_is_refused_by_its_sequence() -> None:
     stimulator = paired()
     heard: list[bytes] = []
