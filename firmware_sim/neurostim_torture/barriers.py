@@ -14,7 +14,7 @@ from typing import Any, Final
 from neurostim.core.errors import ConfigError
 from neurostim_sim.servers.line import Dice
 from neurostim_torture.faults import Fault
-from neurostim_torture.people import Greedy, Leaping, Lingering, Stubborn
+from neurostim_torture.people import Careless, Greedy, Leaping, Lingering, Stubborn
 from neurostim_torture.person import Person, Plan
 from neurostim_torture.removal import Cut, removed
 from neurostim_torture.schedule import Outcome, Schedule, run
@@ -189,13 +189,22 @@ def _two_stops_lost(dice: Dice) -> tuple[Fault, ...]:
 
 def _deaf_at_stop(dice: Dice) -> tuple[Fault, ...]:
     """The answers of the device are lost while the person stops."""
-    return (Fault("deaf", "device", "STATUS", 4, at_ns=0, value=900 * MS),)
+    return (Fault("deaf", "device", "HEARTBEAT", 21 + dice.below(3), value=(900 + dice.below(100)) * MS),)
 
 
-def _reset(dice: Dice) -> tuple[Fault, ...]:
-    """The device restarts while its output is on."""
-    what = ("reset", "brown-out")[dice.below(2)]
-    return (_at_frame(what, "HEARTBEAT", 8 + dice.below(6), dice.below(100) * MS),)
+def _reset_and_killed(dice: Dice) -> tuple[Fault, ...]:
+    """The device restarts while its output is on, and the host's program is gone, too."""
+    nth, when = 8 + dice.below(6), dice.below(100) * MS
+    return (
+        _at_frame("reset", "HEARTBEAT", nth, when),
+        _at_frame("kill", "HEARTBEAT", nth, when + 100_000),
+    )
+
+
+def _reset_after_stop(dice: Dice) -> tuple[Fault, ...]:
+    """The device restarts after a stop, and the host's program is gone, too."""
+    when = (20 + dice.below(60)) * MS
+    return (_at_frame("reset", "STOP", 1, when), _at_frame("kill", "STOP", 1, when + 100_000))
 
 
 def _slot_turns(dice: Dice) -> tuple[Fault, ...]:
@@ -367,7 +376,21 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
                 "memory.cause = int(StopCause.POWER_LOST)",
             ),
         ),
-        Scene(_injected("reset"), OUTPUT_ON, Stubborn),
+        Scene(_reset_and_killed, OUTPUT_ON, Stubborn),
+        6,
+    ),
+    Barrier(
+        "latch over a reset",
+        "device",
+        "resume after a reset of what a stop had latched",
+        (
+            Cut(
+                "neurostim_sim.boot:wake",
+                "if not memory.latched:\n        return",
+                "if True:\n        return",
+            ),
+        ),
+        Scene(_reset_after_stop, {**SHORT, "end": "stop"}, Stubborn),
         6,
     ),
     Barrier(
@@ -375,13 +398,14 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         "device",
         "output that goes on after a stop without being released",
         (
+            Cut(f"{STARTING}:_arm", "if device.state in LATCHED:", "if False:"),
             Cut(
-                f"{OUTPUT}:Output.stop",
-                "self._end_dose(DeviceState.STOPPED, cause)",
-                "self._end_dose(DeviceState.IDLE, cause)",
+                f"{STARTING}:_arm",
+                "if device.state not in (DeviceState.IDLE, DeviceState.ARMED):",
+                "if device.state in ON:",
             ),
         ),
-        Scene(plan={**SHORT, "end": "stop"}, who=Stubborn),
+        Scene(plan={**SHORT, "end": "stop"}, who=Careless),
         3,
     ),
     Barrier(
@@ -534,15 +558,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         "open-circuit latch",
         "device",
         "open electrode; a contact that comes back at full current",
-        (
-            Cut(
-                f"{OUTPUT}:Output._see",
-                "if event.name in ENGINE_FAULTS:\n        self.fault(ENGINE_FAULTS[event.name], ",
-                "if event.name in ENGINE_FAULTS:\n"
-                "        delivery.engine.machine.state[:, 25] = 0\n"
-                "        dict(",
-            ),
-        ),
+        (Cut("neurostim_sim.hardware:Hardware.physics", "self.profile.open_ohm", "10**15"),),
         Scene(
             lambda dice: (
                 _at_frame("open", "HEARTBEAT", 9, 0, 3),

@@ -37,6 +37,14 @@ class Stubborn(Person):
     def live(self) -> None:
         """Do everything, and once more."""
         super().live()
+        self._once_more()
+
+    def come_back(self) -> None:
+        """Look what became of a session that was killed, and begin another."""
+        super().come_back()
+        self._once_more()
+
+    def _once_more(self) -> None:
         host = self.world.host
         if host is None or host.dead:
             return
@@ -54,3 +62,10 @@ class Lingering(Person):
     def _end(self, session: Session) -> None:
         super()._end(session)
         self._idle_in(session, 1_500)
+
+
+class Careless(Stubborn):
+    """Never releases what is latched, and begins again all the same."""
+
+    def _clear(self, session: Session) -> None:
+        """Leave the latch as it is."""

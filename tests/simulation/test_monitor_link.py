@@ -357,7 +357,8 @@ def test_after_a_reset_in_output_the_next_dose_needs_clear() -> None:
     records = again(*lost, *cleared(BEGAN + 1_400 * MS))
     assert rules(records) == set()
     assert rules(again(*lost)) == {"latched-until-cleared"}
-    idle = [Power(LAST + 200 * MS, "reset"), Power(LAST + 201 * MS, "boot")]
+    over = state(LAST + 100 * MS, 4, 1)
+    idle = [over, Power(LAST + 200 * MS, "reset"), Power(LAST + 201 * MS, "boot")]
     assert rules(again(*idle)) == set()
 
 

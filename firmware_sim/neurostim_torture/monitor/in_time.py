@@ -161,8 +161,8 @@ def silent_without_processor(history: History) -> Iterator[Violation]:
     "safety facts: stop bypasses every queue; specification, section 10",
 )
 def stop_leaves_first(history: History) -> Iterator[Violation]:
-    """Judge the frames of the person's host after each asking; a host without a port sends nothing."""
-    own = [one for one in history.sent if one.origin == "host"]
+    """Judge the frames of the hosts after each asking; a host without a port sends nothing."""
+    own = [one for one in history.sent if one.origin in ("host", "observer")]
     times = [one.at_ns for one in own]
     for intent in history.intents_of("stop", "emergency"):
         place = bisect_left(times, intent.at_ns)

@@ -23,7 +23,7 @@ SHORTED_AT_MOST_NS = 100_000_000
 )
 def balance(history: History) -> Iterator[Violation]:
     """Judge the net charge of each contact in each pulse of areas with active recharge."""
-    ill = any(body.what in ("open", "short", "source") for body in history.bodies)
+    ill = any(body.what in ("open", "short", "out", "source") for body in history.bodies)
     for dose in history.doses:
         if dose.program is None or not len(dose.driven):
             continue

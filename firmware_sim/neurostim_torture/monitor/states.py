@@ -12,6 +12,7 @@ from neurostim_torture.monitor.rule import rule
 
 IDLE, MEASURING, ARMED, DELIVERING, RAMPING_DOWN, STOPPED, FAULT = range(1, 8)
 LATCHED: Final = (STOPPED, FAULT)
+OUTPUT_ON: Final = (MEASURING, DELIVERING, RAMPING_DOWN)
 
 ONCE: Final = frozenset(
     (
@@ -125,8 +126,10 @@ def _latches(history: History) -> list[int]:
         for one in history.taken
         if one.kind in ("STOP", "EMERGENCY_STOP") and not history.stands_still(one.at_ns)
     ]
+    ends = [one.at_ns for one in changes(history) if int(one.fields["state"]) not in OUTPUT_ON]
     for power in history.powers_of(*CUTS, "hang"):
-        if any(dose.began_ns < power.at_ns <= dose.last_ns for dose in history.doses):
+        begun = [dose.began_ns for dose in history.doses if dose.began_ns < power.at_ns]
+        if begun and not any(begun[-1] < at_ns < power.at_ns for at_ns in ends):
             moments.append(power.at_ns)
     return sorted(moments)
 
