@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 from neurostim.core.errors import ConfigError, TransportError
 
 # A first start compiles the pulse engine, which takes its time on a small computer.
-START_SECONDS: Final = 120.0
+START_SECONDS: Final = 300.0
 ORDER_SECONDS: Final = 15.0
 END_SECONDS: Final = 20.0
 
