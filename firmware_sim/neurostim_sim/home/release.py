@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from neurostim.core.errors import ProtocolError
 from neurostim.core.image import ProgramImage
 from neurostim.wire.image import decode_image
 from neurostim.wire.messages import CORRIDOR_S, RELEASE_MAX_S, ErrorCode, RangeOfArea
@@ -177,3 +178,14 @@ def require_ranges(image: ProgramImage, held: Slot, ranges: Sequence[RangeOfArea
     found = breaches(image, ranges, profile)
     if found:
         raise Refusal(ErrorCode.DEVICE_LIMIT, found[0].limit, found[0].what)
+
+
+def still_proven(program: ReleasedProgram, held: Slot, profile: Profile) -> bool:
+    """Whether all that was proven of a program at its release holds still: the test before each start."""
+    try:
+        image = verified(held, program.image_sha256, program.approval_sha256)
+        require_for_home(image)
+        require_ranges(image, held, program.ranges, profile)
+    except (Refusal, ProtocolError):
+        return False
+    return True
