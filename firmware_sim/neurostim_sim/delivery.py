@@ -73,6 +73,7 @@ class Delivery:
         self._foreseen: tuple[int, int | None] | None = None
         self._look: int | None = None
         self._reach = FIRST_REACH_NS // image.grid.tick_ns
+        self._raised_at: dict[int, int] = {}
         self.commands: list[dict[str, Any]] = [{"at_ticks": 0, "name": "start"}]
         self._memory = memory
         self._recording = recording
@@ -89,9 +90,15 @@ class Delivery:
         # Also where no time passes: what a change at this very moment brought to light has to be seen.
         return self.engine.advance(ticks - self.start)
 
+    def may_rise(self, area: int) -> bool:
+        """Whether a unit has begun since the area's last step upward: two must never meet in one unit."""
+        return self.engine.units_begun(area) > self._raised_at.get(area, -1)
+
     def set_amplitude(self, area: int, amplitude_na: int, ticks: int) -> None:
         """Change an amplitude from the area's next unit on."""
         self._log("set_amplitude", ticks, area=area, amplitude_na=amplitude_na)
+        if amplitude_na > self.engine.amplitudes_na[area]:
+            self._raised_at[area] = self.engine.units_begun(area)
         self.engine.set_amplitude(area, amplitude_na, self.at(ticks))
 
     def soft_stop(self, ticks: int) -> None:

@@ -108,6 +108,7 @@ def code(reply: Message) -> ErrorCode:
     return reply.code
 
 
+@pytest.mark.hazard("host-crash")
 def test_supervised_output_is_silent_500_ms_after_the_last_heartbeat_and_latched(host: Host) -> None:
     host.live(1000)
     host.silent(199)
@@ -131,6 +132,7 @@ def test_a_heartbeat_with_an_old_lease_feeds_nothing(host: Host) -> None:
     assert host.device.state is DeviceState.STOPPED
 
 
+@pytest.mark.hazard("double-dose")
 def test_a_repeated_fire_returns_the_kept_reply_and_starts_nothing(host: Host) -> None:
     first = host.ask(m.Fire(host.token, 0), command=host.command)
     assert isinstance(first, m.FireReply)
@@ -138,6 +140,7 @@ def test_a_repeated_fire_returns_the_kept_reply_and_starts_nothing(host: Host) -
     assert code(host.ask(m.Fire(host.token, 1))) is ErrorCode.WRONG_STATE
 
 
+@pytest.mark.hazard("stale-fire")
 def test_a_token_is_valid_once_and_for_two_seconds(host: Host) -> None:
     host.ask(m.SoftStop())
     host.live(2000)
@@ -149,6 +152,7 @@ def test_a_token_is_valid_once_and_for_two_seconds(host: Host) -> None:
     assert host.device.memory.dose_count == 1
 
 
+@pytest.mark.hazard("slow-stop")
 def test_a_stop_from_nobody_stops_latches_and_is_idempotent(host: Host) -> None:
     host.live(500)
     host.session = 0
@@ -159,6 +163,7 @@ def test_a_stop_from_nobody_stops_latches_and_is_idempotent(host: Host) -> None:
     assert first.at_tick == second.at_tick
 
 
+@pytest.mark.hazard("step")
 def test_upward_steps_are_single_and_three_a_second(host: Host) -> None:
     host.live(1000)
 
@@ -170,10 +175,14 @@ def test_upward_steps_are_single_and_three_a_second(host: Host) -> None:
     assert code(step(0, 200_000)) is ErrorCode.AMPLITUDE_STEP
     for level in range(3):
         assert isinstance(step(level * 100_000, (level + 1) * 100_000), m.SetAmplitudeReply)
+        # Two steps must never meet in one unit, however slow the units are.
+        assert code(step((level + 1) * 100_000, (level + 2) * 100_000)) is ErrorCode.AMPLITUDE_RATE
+        host.live(100)
     assert code(step(300_000, 400_000)) is ErrorCode.AMPLITUDE_RATE
     assert code(step(300_000, 350_000)) is ErrorCode.AMPLITUDE_RANGE
 
 
+@pytest.mark.hazard("session-reset")
 def test_a_second_host_observes_and_may_stop(host: Host) -> None:
     host.live(300)
     reply = host.hello(Role.CONTROL, b"2" * 16)
@@ -182,6 +191,7 @@ def test_a_second_host_observes_and_may_stop(host: Host) -> None:
     assert isinstance(host.ask(m.SoftStop()), m.SoftStopReply)
 
 
+@pytest.mark.hazard("open-short")
 def test_an_open_contact_latches_a_fault(host: Host) -> None:
     host.live(1000)
     host.device.inject("open:5", host.now)
@@ -191,6 +201,7 @@ def test_an_open_contact_latches_a_fault(host: Host) -> None:
     assert (fault.fault, fault.contact) == (FaultCode.OPEN_CIRCUIT, 5)
 
 
+@pytest.mark.hazard("replug")
 def test_a_lead_plugged_in_again_resumes_nothing(host: Host) -> None:
     host.live(1000)
     host.device.inject("unplug-lead", host.now)
@@ -201,6 +212,7 @@ def test_a_lead_plugged_in_again_resumes_nothing(host: Host) -> None:
     assert not host.device.output_on
 
 
+@pytest.mark.hazard("resume")
 def test_a_reset_during_output_comes_back_off_and_latched_with_the_dose_counted() -> None:
     medium = MemoryMedium()
     host = Host(DeviceCore(profile("scs"), medium=medium))

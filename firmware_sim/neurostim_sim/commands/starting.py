@@ -151,7 +151,7 @@ def _set_amplitude(device: DeviceCore, request: m.SetAmplitude, _session: Sessio
         if request.to_na - present > one.step_na:
             raise Refusal(ErrorCode.AMPLITUDE_STEP, one.step_na)
         recent = [at for at in device.output.steps if device.now_ns - at < SECOND_NS]
-        if len(recent) >= m.AMPLITUDE_STEPS_PER_S:
+        if len(recent) >= m.AMPLITUDE_STEPS_PER_S or not delivery.may_rise(request.area):
             raise Refusal(ErrorCode.AMPLITUDE_RATE)
         device.output.steps[:] = [*recent, device.now_ns]
     delivery.set_amplitude(request.area, request.to_na, device.now_ticks)

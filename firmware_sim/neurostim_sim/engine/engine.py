@@ -169,6 +169,10 @@ class PulseEngine:
         """Whether an area was latched at zero by an open or a short."""
         return bool(self._machine.state[self._row_of[area], at.S_ZEROED])
 
+    def units_begun(self, area: int) -> int:
+        """Units of an area that have begun so far."""
+        return int(self._machine.state[self._row_of[area], at.S_PLAY])
+
     def advance(self, to_ticks: int) -> list[EngineEvent]:
         """Let time run to ``to_ticks``; returns what the output stage saw since the last call."""
         if to_ticks < self.now_ticks:
