@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Final
 
@@ -17,30 +18,15 @@ from neurostim_torture.faults import (
     WAYS,
     Fault,
 )
+from neurostim_torture.person import Plan
 from neurostim_torture.schedule import Schedule
 
 MS: Final = 1_000_000
-KEYS: Final = (
-    "ARM",
-    "FIRE",
-    "HEARTBEAT",
-    "STOP",
-    "SOFT_STOP",
-    "EMERGENCY_STOP",
-    "LOAD_BEGIN",
-    "LOAD_CHUNK",
-    "LOAD_COMMIT",
-    "SET_AMPLITUDE",
-    "HELLO",
-    "CLEAR",
-    "COUNTERS",
-    "STATUS",
-    "IMPEDANCE_FIRE",
-    "QUERY_COMMAND",
-    "DOSE",
-)
-SPAN_MS: Final = 6_000
-FRAMES: Final = 260
+KEYS: Final = ("ARM", "FIRE", "HEARTBEAT", "STOP", "SOFT_STOP", "EMERGENCY_STOP", "LOAD_COMMIT")
+SPAN_MS: Final = 2_500
+FRAMES: Final = 60
+MOST: Final = {"HEARTBEAT": 20, "STATUS": 4, "COUNTERS": 4, "TELEMETRY": 12, "STATE_CHANGED": 4}
+"""How many frames of a kind a schedule usually has; two of any other."""
 WORLD_FAULTS: Final = tuple(
     name for name in (*LINE_FAULTS, *HOST_FAULTS, *DEVICE_FAULTS, *STRANGER_FAULTS) if name != "replay-kind"
 )
@@ -77,6 +63,28 @@ def _value(what: str, dice: Dice) -> int:
             return dice.below(100)
 
 
+def keys_of(plan: Plan) -> tuple[str, ...]:
+    """Messages that a person with this plan is likely to bring on the line."""
+    ends = {"soft": "SOFT_STOP", "emergency": "EMERGENCY_STOP"}
+    found = ["ARM", "FIRE", "FIRE", "HEARTBEAT", "HEARTBEAT", "HELLO", "STATUS", "COUNTERS", "DOSE"]
+    found += [
+        "TELEMETRY",
+        "STATE_CHANGED",
+        "SLOT_INFO",
+        ends.get(plan.end, "STOP"),
+        ends.get(plan.end, "STOP"),
+    ]
+    if plan.steps:
+        found += ["SET_AMPLITUDE", "SET_AMPLITUDE"]
+    if plan.keyed:
+        found.append("HANDSHAKE")
+    if plan.fresh:
+        found += ["LOAD_BEGIN", "LOAD_CHUNK", "LOAD_COMMIT", "IMPEDANCE_FIRE", "IMPEDANCE_READ"]
+    if plan.clears and plan.doses > 1:
+        found.append("CLEAR")
+    return tuple(found)
+
+
 def _timed(what: str, dice: Dice) -> Fault:
     return Fault(
         what,
@@ -90,7 +98,7 @@ def _frame(what: str, dice: Dice, key: str = ANY, most: int = FRAMES) -> Fault:
     return Fault(what, WAYS[dice.below(2)], key, 1 + dice.below(most), value=_value(what, dice))
 
 
-def uniform(dice: Dice) -> tuple[Fault, ...]:
+def uniform(dice: Dice, _plan: Plan) -> tuple[Fault, ...]:
     """Any faults at any times."""
     found = []
     frames = tuple(FRAME_FAULTS)
@@ -102,13 +110,14 @@ def uniform(dice: Dice) -> tuple[Fault, ...]:
     return tuple(found)
 
 
-def keyed(dice: Dice) -> tuple[Fault, ...]:
+def keyed(dice: Dice, plan: Plan) -> tuple[Fault, ...]:
     """Faults before, at and after the frames on which everything turns."""
     found = []
     frames = tuple(FRAME_FAULTS)
     for _ in range(1 + dice.below(3)):
-        key = KEYS[dice.below(len(KEYS))]
-        most = 40 if key == "HEARTBEAT" else 3
+        keys = keys_of(plan)
+        key = keys[dice.below(len(keys))]
+        most = MOST.get(key, 2)
         if dice.below(2):
             found.append(_frame(frames[dice.below(len(frames))], dice, key, most))
             continue
@@ -124,7 +133,7 @@ def keyed(dice: Dice) -> tuple[Fault, ...]:
     return tuple(found)
 
 
-def bursts(dice: Dice) -> tuple[Fault, ...]:
+def bursts(dice: Dice, _plan: Plan) -> tuple[Fault, ...]:
     """Stretches in which a line loses, holds back or mixes up everything, around a key or at a time."""
     first = 1 + dice.below(FRAMES)
     way = WAYS[dice.below(2)]
@@ -142,14 +151,14 @@ def bursts(dice: Dice) -> tuple[Fault, ...]:
     for _ in range(1 + dice.below(2)):
         what = ("clog", "deaf", "clog", "freeze", "replay")[dice.below(5)]
         if dice.below(2):
-            key = KEYS[dice.below(7)]
+            key = KEYS[dice.below(len(KEYS))]
             found.append(Fault(what, WAYS[dice.below(2)], key, 1 + dice.below(3), value=_value(what, dice)))
         else:
             found.append(_timed(what, dice))
     return tuple(found)
 
 
-GENERATORS: Final[dict[str, Callable[[Dice], tuple[Fault, ...]]]] = {
+GENERATORS: Final[dict[str, Callable[[Dice, Plan], tuple[Fault, ...]]]] = {
     "uniform": uniform,
     "keyed": keyed,
     "bursts": bursts,
@@ -171,7 +180,6 @@ def drawn(seed: int, generator: str = MIXED) -> Schedule:
     ConfigError
         For an unknown generator.
     """
-    dice = Dice(seed * 0x9E3779B97F4A7C15 + 0x1234567)
     if generator == MIXED:
         generator = ("uniform", "keyed", "bursts", "keyed")[seed % 4]
     if generator not in GENERATORS:
@@ -180,4 +188,6 @@ def drawn(seed: int, generator: str = MIXED) -> Schedule:
             allowed=", ".join([*GENERATORS, MIXED]),
             code="generator",
         )
-    return Schedule(seed, GENERATORS[generator](dice))
+    # Through a digest: the streams of neighbouring seeds must have nothing in common.
+    start = hashlib.sha256(f"{generator}:{seed}".encode()).digest()
+    return Schedule(seed, GENERATORS[generator](Dice(int.from_bytes(start[:8], "little")), Plan.drawn(seed)))

@@ -48,7 +48,7 @@ class Plan:
         return cls(
             program=NAMES[-1] if rare else LIKELY[dice.below(len(LIKELY))],
             slot=dice.below(2),
-            dwell_ms=400 + dice.below(2600),
+            dwell_ms=300 + dice.below(1200) + (dice.below(8) == 0) * dice.below(3000),
             steps=tuple(1 if dice.below(2) else -1 for _ in range(dice.below(4))),
             end=ENDS[dice.below(len(ENDS))],
             doses=1 + (dice.below(4) == 0),

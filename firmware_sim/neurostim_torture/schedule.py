@@ -42,6 +42,7 @@ class Schedule:
 class Outcome:
     """What came of one schedule.
 
+    ``struck`` counts the faults that met something to happen to, and ``moments`` says when [true ns];
     ``violations`` are what the monitor found; ``crashes`` what failed in a way nobody planned;
     ``disagreements`` what a session found different between its books and the device's, told but judged by
     the monitor alone.
@@ -53,6 +54,7 @@ class Outcome:
     pulses: int = 0
     frames: int = 0
     struck: Counter[str] = field(default_factory=Counter)
+    moments: tuple[tuple[int, str], ...] = ()
     outcomes: tuple[str, ...] = ()
     violations: tuple[r.Violation, ...] = ()
     crashes: tuple[str, ...] = ()
@@ -123,6 +125,7 @@ def run(
         pulses=sum(int((flow.rows[:, r.KIND] == r.STIM).sum()) for flow in flows),
         frames=sum(way.frames for way in world.ways.values()),
         struck=world.struck,
+        moments=tuple(world.moments),
         outcomes=tuple(person.outcomes),
         violations=tuple(monitor.finish()),
         crashes=tuple(world.crashes),

@@ -60,7 +60,7 @@ def supply_failed(world: World) -> None:
     if medium.cut_after is None:
         return
     medium.cut_after = None
-    world.struck["brown-out-write"] += 1
+    world.note("brown-out-write")
     world.see(r.Power(world.now_ns, "power_cut"))
 
     def back() -> None:

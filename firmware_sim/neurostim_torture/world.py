@@ -23,7 +23,6 @@ from neurostim_sim.core import DeviceCore
 from neurostim_sim.entropy import seeded
 from neurostim_sim.impedance import WIDTH_NS, Given
 from neurostim_sim.profiles import Profile
-from neurostim_sim.records import DoseRecord
 from neurostim_sim.servers.line import Dice
 from neurostim_sim.store import MemoryMedium
 from neurostim_sim.trace import TraceFiles
@@ -103,6 +102,7 @@ class World:
         self.dice = Dice(seed ^ 0x5DEECE66D)
         self.records: list[r.Record] = []
         self.struck: Counter[str] = Counter()
+        self.moments: list[tuple[int, str]] = []
         self.crashes: list[str] = []
         self.plugged = True
         self.hosts: list[VirtualHost] = []
@@ -196,6 +196,7 @@ class World:
         device = self.device
         measuring = device.output.measurement
         begun = device.memory.doses[-1] if measuring is not None else None
+        began_ns = 0 if begun is None else self._true_of(begun.start_tick)
         try:
             device.advance(self.now_ns)
             if data:
@@ -205,7 +206,7 @@ class World:
             self.crash("device", error)
             return
         if measuring is not None and begun is not None and device.output.measurement is not measuring:
-            self._measured(begun, measuring.given)
+            self._measured(begun.number, began_ns, measuring.given)
         delivery = device.delivery
         if delivery is not None and delivery.record.number not in self._ran:
             # What the bytes are that run, not what the device calls them.
@@ -226,10 +227,15 @@ class World:
         """The recorder tells what one dose was."""
         device = self.device
         record = next(one for one in reversed(device.memory.doses) if one.number == dose)
-        began = device.clock.true_of(record.start_tick * device.profile.capabilities.grid.tick_ns)
+        # A dose that was ended in the tick before its first never came to its own time 0.
+        began = self._true_of(record.start_tick if len(rows) else record.start_tick - 1)
         self.see(r.Flow(self.now_ns, dose, began, self._ran.get(dose, digest), rows))
 
-    def _measured(self, dose: DoseRecord, given: Sequence[Given]) -> None:
+    def _true_of(self, tick: int) -> int:
+        """True time of a tick of the present boot [ns]."""
+        return self.device.clock.true_of(tick * self.device.profile.capabilities.grid.tick_ns)
+
+    def _measured(self, dose: int, began_ns: int, given: Sequence[Given]) -> None:
         """Tell what a measurement that is over has given: balanced pulses, one phase after the other."""
         tick = self.device.profile.capabilities.grid.tick_ns
         width = WIDTH_NS // tick
@@ -239,9 +245,8 @@ class World:
             for part, sign in ((r.STIM, 1), (r.RECHARGE, -1))
             for contact, current in pulse.currents_na.items()
         ]
-        began = self.device.clock.true_of(dose.start_tick * tick)
         table = np.array(rows, dtype=np.int64).reshape(-1, r.COLUMNS)
-        self.see(r.Flow(self.now_ns, dose.number, began, "", table, "measurement"))
+        self.see(r.Flow(self.now_ns, dose, began_ns, "", table, "measurement"))
 
     def _tell(self, data: bytes) -> None:
         way = self.ways["device"]
@@ -371,12 +376,17 @@ class World:
         self.at(self.now_ns + fault.at_ns, lambda: self.strike(fault, name, frame))
 
     def _note(self, fault: Fault) -> None:
-        self.struck[fault.what] += 1
+        self.note(fault.what)
+
+    def note(self, what: str) -> None:
+        """A fault has met something to happen to."""
+        self.struck[what] += 1
+        self.moments.append((self.now_ns, what))
 
     def strike(self, fault: Fault, name: str, frame: bytes) -> None:
         """Let a fault happen now; it counts only where it met something to happen to."""
         if strikes.strike(self, fault, name, frame):
-            self.struck[fault.what] += 1
+            self.note(fault.what)
 
     # ------------------------------------------------------------------------------------- people
 

@@ -81,7 +81,7 @@ def unseen_ac(history: History, contact: int) -> int:
 
 def _differs(history: History, contact: int, told: Counter, start: Counter, true: Counter) -> str:
     lost = sum(
-        any(dose.began_ns < power.at_ns for dose in history.doses)
+        any(dose.began_ns <= power.at_ns for dose in history.doses)
         for power in history.powers
         if power.what != "boot"
     )
