@@ -168,6 +168,7 @@ def scs(rate_hz: int = 40) -> ProgramImage:
     return image(profile("scs").capabilities.grid, rate_hz)
 
 
+@pytest.mark.hazard("race-wrap")
 def test_the_largest_sequence_does_not_break_the_device() -> None:
     host = bench()
     host.hello()
@@ -177,6 +178,7 @@ def test_the_largest_sequence_does_not_break_the_device() -> None:
     assert isinstance(host.send(m.Stop()), m.StopReply)
 
 
+@pytest.mark.hazard("stuck-device")
 @pytest.mark.timeout(20)
 def test_a_processor_that_hangs_while_measuring_ends_in_the_watchdog() -> None:
     host = bench()
@@ -265,6 +267,7 @@ def test_a_new_memory_is_no_fault() -> None:
     assert bench(medium=MemoryMedium()).core.state is m.DeviceState.IDLE
 
 
+@pytest.mark.hazard("replug")
 def test_a_lead_out_and_in_between_two_pulses_does_not_resume() -> None:
     host = bench()
     host.start(scs(rate_hz=2))
@@ -331,6 +334,7 @@ def test_a_dose_that_lost_its_supply_at_once_lasted_no_time() -> None:
     assert dose.end_tick == dose.start_tick
 
 
+@pytest.mark.hazard("rounding")
 def test_what_the_gate_approves_between_two_steps_the_device_takes() -> None:
     leads = (lead("octrode"),)
     text = OFF_THE_GRID

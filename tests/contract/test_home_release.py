@@ -96,6 +96,7 @@ def test_a_release_with_a_fault_is_refused_and_nothing_begins(
     assert not bench.core.autonomous
 
 
+@pytest.mark.hazard("cycling")
 def test_a_program_that_rises_faster_than_in_two_seconds_stays_in_the_clinic() -> None:
     bench, digest = ready(ramp_up_ns=1_900_000_000)
     refused = bench.describe(release_of(digest))
@@ -188,6 +189,7 @@ CHANGING: dict[str, Callable[[bytes], Any]] = {
 }
 
 
+@pytest.mark.hazard("home-tamper")
 @pytest.mark.parametrize("name", CHANGING)
 def test_a_released_device_refuses_every_command_that_changes_anything(name: str) -> None:
     bench = HomeBench()
@@ -270,6 +272,7 @@ def test_the_usage_log_is_read_and_the_device_taken_back() -> None:
     assert of_kind(bench.usage(), UsageKind.TAKEN_BACK)
 
 
+@pytest.mark.hazard("home-tamper")
 def test_it_is_not_taken_back_unread_nor_for_another_subject_nor_with_output_on() -> None:
     bench = HomeBench()
     bench.send_home()
@@ -330,6 +333,7 @@ def test_host_and_device_predict_the_same_hours(name: str) -> None:
     assert abs(hours_left(image, amplitudes, rail, 1000) - predicted) <= 1
 
 
+@pytest.mark.hazard("battery-end")
 def test_the_prediction_is_what_a_battery_then_lasts() -> None:
     bench = HomeBench()
     ranges = (m.RangeOfArea(0, HIGHEST_NA, HIGHEST_NA, STEP_NA),)

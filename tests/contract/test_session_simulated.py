@@ -70,6 +70,7 @@ def test_a_dose_with_steps_and_a_soft_stop_is_reconciled_with_the_simulator(tmp_
     assert in_flight(tmp_path) == ()
 
 
+@pytest.mark.hazard("double-dose")
 def test_a_lost_fire_acknowledgement_gives_one_dose(tmp_path) -> None:
     bench = Bench(tmp_path, "tonic")
     session = bench.to_start()
@@ -85,6 +86,7 @@ def test_a_lost_fire_acknowledgement_gives_one_dose(tmp_path) -> None:
     assert bench.stimulator.link_counters.queries == 1
 
 
+@pytest.mark.hazard("cable")
 def test_a_pulled_cable_ends_the_dose_and_reconnecting_only_reads(tmp_path) -> None:
     bench = Bench(tmp_path, "tonic")
     session = bench.to_start()
@@ -103,6 +105,7 @@ def test_a_pulled_cable_ends_the_dose_and_reconnecting_only_reads(tmp_path) -> N
     session.close()
 
 
+@pytest.mark.hazard("stuck-host")
 def test_a_program_that_freezes_loses_the_output_within_the_facts(tmp_path) -> None:
     bench = Bench(tmp_path, "tonic")
     session = bench.to_start()

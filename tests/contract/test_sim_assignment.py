@@ -73,6 +73,7 @@ def test_a_new_device_is_nobodys_and_arms_without_a_subject() -> None:
     assert isinstance(arm(host), m.ArmReply)
 
 
+@pytest.mark.hazard("wrong-device")
 def test_a_bound_device_arms_stimulation_only_for_a_session_that_names_its_subject() -> None:
     host = again(assigned())
     assert code(arm(host)) is ErrorCode.SUBJECT_MISMATCH
@@ -118,6 +119,7 @@ def test_the_assignment_survives_a_reset_and_a_takeover_of_control() -> None:
     assert Assignment(after.memory).subject == ANNA
 
 
+@pytest.mark.hazard("reuse")
 def test_retiring_erases_slots_and_usage_logs_the_cleaning_and_frees_the_device() -> None:
     host = assigned()
     host.core.output.measured = (1, (m.ContactReading(1, m.ContactStatus.OK, 500, 600, 500_000, 4),))
@@ -187,6 +189,7 @@ def test_a_repeated_assign_and_retire_are_done_once() -> None:
     assert [v[3] for v in host.core.memory.log].count(EventCode.RETIRED) == 1
 
 
+@pytest.mark.hazard("reuse")
 @pytest.mark.parametrize("kind", ["assign", "retire"])
 def test_power_lost_at_any_byte_leaves_the_device_bound_or_free_and_never_half(kind: str) -> None:
     host = bench() if kind == "assign" else assigned()

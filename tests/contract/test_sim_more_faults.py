@@ -128,6 +128,7 @@ def test_drift_and_migration_change_resistances_as_said() -> None:
     assert len({round(part, 4) for part in parts.values()}) > 8
 
 
+@pytest.mark.hazard("battery-end")
 def test_the_battery_runs_down_while_output_is_on_and_ends_it_empty() -> None:
     host = delivering()
     host.core.battery = 2
@@ -138,6 +139,7 @@ def test_the_battery_runs_down_while_output_is_on_and_ends_it_empty() -> None:
     assert refused.code is ErrorCode.CAUSE_PRESENT
 
 
+@pytest.mark.hazard("resume")
 def test_a_brown_out_in_a_dose_is_told_after_the_restart_and_blocks_until_cleared() -> None:
     medium = MemoryMedium()
     host = delivering(device("scs", medium=medium))
@@ -158,6 +160,7 @@ def test_a_brown_out_in_a_dose_is_told_after_the_restart_and_blocks_until_cleare
     assert host.core.memory.dose_count == 2
 
 
+@pytest.mark.hazard("stuck-device")
 def test_a_hung_processor_answers_nothing_and_output_ends_with_the_watchdog() -> None:
     host = delivering()
     host.core.inject("hang", host.now_ns)
@@ -172,6 +175,7 @@ def test_a_hung_processor_answers_nothing_and_output_ends_with_the_watchdog() ->
     assert not host.core.output_on
 
 
+@pytest.mark.hazard("stuck-sensor")
 def test_a_stuck_sensor_is_found_within_a_second_and_refuses_every_start() -> None:
     host = delivering()
     host.core.inject("stuck-sensor", host.now_ns)
@@ -181,6 +185,7 @@ def test_a_stuck_sensor_is_found_within_a_second_and_refuses_every_start() -> No
     assert host.ask(m.Clear(StopCause.FAULT, FaultCode.SENSOR)).code is ErrorCode.CAUSE_PRESENT
 
 
+@pytest.mark.hazard("replug")
 @pytest.mark.parametrize("out_ns", [1, 3_000_000, 17_000_000, 300_000_000])
 def test_a_lead_out_and_in_never_jolts_and_only_a_deliberate_start_ramps_again(
     out_ns: int, tmp_path: Path

@@ -55,6 +55,7 @@ def test_what_is_measured_is_the_circuit_to_one_percent() -> None:
         assert 1 <= one.pulses <= 10
 
 
+@pytest.mark.hazard("open-short")
 def test_open_short_and_clipped_contacts_are_told_from_whole_ones() -> None:
     host = host_of(series_ohm={4: 60_000, 5: 400_000})
     host.core.inject("open:2", 0)

@@ -171,6 +171,7 @@ def test_a_great_many_programs_with_steps_and_ends_conform(
     test_any_program_with_steps_and_any_end_conforms.hypothesis.inner_test(data, source, how, after_ns)
 
 
+@pytest.mark.hazard("imbalance")
 @pytest.mark.parametrize("name", ["burst", "active"])
 def test_a_mismatch_of_the_recharge_source_fails_the_balance_of_active_recharge(
     name: str, tmp_path: Path
@@ -187,6 +188,7 @@ def test_a_mismatch_of_the_recharge_source_fails_the_balance_of_active_recharge(
     assert not host.of(m.Fault)
 
 
+@pytest.mark.hazard("imbalance")
 def test_ten_kilohertz_with_one_percent_of_mismatch_leaves_nine_microamperes_and_is_stopped_at_once(
     tmp_path: Path,
 ) -> None:

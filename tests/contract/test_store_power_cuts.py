@@ -98,6 +98,7 @@ KINDS: dict[str, tuple[Callable[[], Host], Callable[[Host], object]]] = {
 }
 
 
+@pytest.mark.hazard("half-written")
 @pytest.mark.parametrize("kind", KINDS)
 def test_power_lost_at_any_byte_leaves_what_was_before_or_after_and_never_half(kind: str) -> None:
     make, act = KINDS[kind]
@@ -139,6 +140,7 @@ def test_power_lost_at_any_byte_of_the_very_first_boot_leaves_a_new_device() -> 
         assert found["counts"][0] in (1, 2), where
 
 
+@pytest.mark.hazard("lost-charge")
 @pytest.mark.parametrize("from_start_ns", [0, 1 * MS, 700 * MS, 1_000 * MS, 2_400 * MS])
 @pytest.mark.parametrize("how", ["cut", "reset", "hang", "reset-while-hung"])
 def test_what_flowed_before_a_power_loss_is_never_more_than_what_is_counted_after(
@@ -172,6 +174,7 @@ def test_what_flowed_before_a_power_loss_is_never_more_than_what_is_counted_afte
     assert all(one.settled and not one.running for one in after.doses)
 
 
+@pytest.mark.hazard("lost-charge")
 def test_a_bound_is_added_once_and_logged_for_each_contact() -> None:
     host = delivering()
     host.core.inject("reset", host.now_ns)
@@ -187,6 +190,7 @@ def test_a_bound_is_added_once_and_logged_for_each_contact() -> None:
     assert host.core.memory.contacts == once
 
 
+@pytest.mark.hazard("lost-charge")
 def test_a_measurement_that_power_cut_short_is_counted_in_full() -> None:
     host = measuring()
     host.core.inject("reset", host.now_ns)
@@ -222,6 +226,7 @@ def sections_of(data: bytes) -> tuple[dict[str, object], bool]:
     return store.load(), store.damaged
 
 
+@pytest.mark.hazard("half-written")
 @pytest.mark.parametrize("kind", ["dose start", "mid-dose save"])
 def test_one_flipped_bit_anywhere_is_harmless_or_found_and_never_an_older_state(kind: str) -> None:
     make, act = KINDS[kind]
@@ -257,6 +262,7 @@ def test_a_lost_checkpoint_is_found_by_the_bank_before_it() -> None:
         assert counters["dose_count"] == 1
 
 
+@pytest.mark.hazard("half-written")
 def test_a_damaged_memory_is_closed_and_latched_and_stays_so_after_the_next_boot() -> None:
     host = ready()
     pair(host)

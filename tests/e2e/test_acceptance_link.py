@@ -117,6 +117,7 @@ def test_a_stop_that_nobody_confirms_is_shown_at_once_with_what_to_do(tmp_path: 
         assert (code, document["error"]) == (exits.UNCERTAIN, "not-reconciled")
 
 
+@pytest.mark.hazard("open-short")
 def test_a_current_that_the_rail_limits_is_told_while_it_lasts(tmp_path: Path) -> None:
     with (
         simulated(tmp_path) as device,

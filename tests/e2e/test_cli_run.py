@@ -102,6 +102,7 @@ def test_a_second_control_c_is_an_emergency_stop(tmp_path):
     assert judged(tmp_path, 2).conforms
 
 
+@pytest.mark.hazard("host-crash")
 def test_a_killed_host_leaves_silence_and_the_next_start_waits_until_it_is_settled(tmp_path):
     with simulated(tmp_path) as device:
         with Host(*words(tmp_path, device.url, seconds="2 h")) as host:
@@ -119,6 +120,7 @@ def test_a_killed_host_leaves_silence_and_the_next_start_waits_until_it_is_settl
     assert "ramp_down" in [one["name"] for one in json.loads(sidecar.read_text())["commands"]]
 
 
+@pytest.mark.hazard("cable")
 def test_a_cable_pulled_in_a_dose_is_uncertain_until_the_device_has_told(tmp_path):
     with simulated(tmp_path) as device:
         with Host(*words(tmp_path, device.url, "--json", seconds="2 h")) as host:
@@ -135,6 +137,7 @@ def test_a_cable_pulled_in_a_dose_is_uncertain_until_the_device_has_told(tmp_pat
     assert judged(tmp_path, 2).conforms
 
 
+@pytest.mark.hazard("two-hosts")
 def test_a_second_host_may_read_and_stop_and_nothing_else(tmp_path):
     with (
         simulated(tmp_path, tcp=True) as device,
@@ -159,6 +162,7 @@ def test_a_second_host_may_read_and_stop_and_nothing_else(tmp_path):
     assert judged(tmp_path, 2).conforms
 
 
+@pytest.mark.hazard("disk")
 def test_a_disk_that_fills_up_stops_output_at_once(tmp_path):
     with simulated(tmp_path) as device:
         code, document, progress = ended(*words(tmp_path, device.url, "--json"))

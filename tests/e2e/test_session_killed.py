@@ -76,6 +76,7 @@ def settle(server: DeviceServer, folder: Path):
         )
 
 
+@pytest.mark.hazard("host-crash")
 def test_a_host_killed_in_mid_dose_leaves_silence_and_a_record_that_is_settled(
     server, host, tmp_path
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_host_killed_before_a_step_leaves_no_dose_behind(server, tmp_path, mom
         read_journal(path)
 
 
+@pytest.mark.hazard("lid")
 def test_a_suspended_host_loses_the_output_and_does_not_resume_it(server, host) -> None:
     host.wait_for("ready")
     server.until(lambda device: device.output_on)
@@ -117,6 +119,7 @@ def test_a_suspended_host_loses_the_output_and_does_not_resume_it(server, host) 
     assert server.ask(lambda: server.device.dose_count) == doses
 
 
+@pytest.mark.hazard("stale-fire")
 def test_a_fire_that_lay_in_a_buffer_while_the_host_was_suspended_is_refused(server, tmp_path) -> None:
     running = Host(server.url, tmp_path, "start")
     running.wait_for("ready")

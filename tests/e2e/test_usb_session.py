@@ -117,6 +117,7 @@ def test_a_stop_over_usb_is_confirmed_and_hinted(bench: Bench) -> None:
     assert session.finish().agrees
 
 
+@pytest.mark.hazard("slow-stop")
 def test_a_stop_goes_past_a_pipe_that_takes_nothing(bench: Bench) -> None:
     """For a second the device takes no byte from its pipe: only the control request can carry the stop."""
     session = bench.deliver()
@@ -153,6 +154,7 @@ def test_a_stop_that_a_frozen_server_swallows_is_told_in_time_and_arrives_after_
     assert bench.stimulator.stop().result(10).stop_cause in STOPS
 
 
+@pytest.mark.hazard("usb-removal")
 def test_an_emergency_stop_by_control_request_alone(bench: Bench) -> None:
     session = bench.deliver()
     link = bench.link()
@@ -164,6 +166,7 @@ def test_an_emergency_stop_by_control_request_alone(bench: Bench) -> None:
     assert bench.stimulator.status().result().stop_cause is StopCause.EMERGENCY_STOP
 
 
+@pytest.mark.hazard("usb-removal")
 def test_a_dose_survives_stalls_and_babble(bench: Bench) -> None:
     session = bench.deliver()
     for fault in ("usb-stall", "usb-babble", "usb-stall"):
@@ -174,6 +177,7 @@ def test_a_dose_survives_stalls_and_babble(bench: Bench) -> None:
     assert session.stop().stop_cause in STOPS
 
 
+@pytest.mark.hazard("usb-removal")
 def test_a_cable_pulled_in_mid_dose_ends_it_and_nothing_resumes(bench: Bench) -> None:
     session = bench.deliver()
     bench.simulator.order("unplug")

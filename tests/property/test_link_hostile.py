@@ -104,6 +104,7 @@ def flood(frames: int, seed: int) -> None:
     assert isinstance(host.ask(m.Status()), m.StatusReply)
 
 
+@pytest.mark.hazard("forgery")
 def test_raw_frames_change_nothing() -> None:
     flood(50_000, seed=1)
 
@@ -150,6 +151,7 @@ def forge(frames: int, seed: int) -> None:
     assert isinstance(host.ask(m.Status()), m.StatusReply)
 
 
+@pytest.mark.hazard("forgery")
 def test_forged_frames_change_nothing() -> None:
     forge(3_000, seed=3)
 
@@ -163,6 +165,7 @@ def test_two_million_forged_frames_change_nothing() -> None:
 # ------------------------------------------------------------------------------------------ replays
 
 
+@pytest.mark.hazard("replay")
 def test_a_replayed_first_message_opens_nothing(recorded: tuple[list[bytes], SecureBench]) -> None:
     sent, host = recorded
     shakes = [line for line in sent if _type(line) == m.Handshake.TYPE]
@@ -184,6 +187,7 @@ def _type(line: bytes) -> int:
     return frame.type
 
 
+@pytest.mark.hazard("replay")
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_a_recorded_session_replayed_after_a_reset_does_nothing(
@@ -216,6 +220,7 @@ def test_a_recorded_session_replayed_in_order_after_a_reset_does_nothing(
     assert host.core.memory.dose_count == 1
 
 
+@pytest.mark.hazard("replay")
 def test_a_recorded_session_replayed_into_the_next_one_does_nothing(
     recorded: tuple[list[bytes], SecureBench],
 ) -> None:
@@ -301,6 +306,7 @@ class _Sealed:
 FLIPPED = [one for one in REQUESTS if not isinstance(one, (*STOPS, m.Handshake))]
 
 
+@pytest.mark.hazard("interference")
 @pytest.mark.parametrize("request_", FLIPPED, ids=lambda one: one.NAME)
 def test_no_turned_bit_passes_a_seal(request_: Request) -> None:
     flip_all(request_, random.Random(request_.NAME), 100)
@@ -395,6 +401,7 @@ def misuse(commands: int, seed: int) -> None:
     assert isinstance(host.ask(m.Status()), m.StatusReply)
 
 
+@pytest.mark.hazard("forgery")
 def test_nonsense_under_a_key_starts_nothing() -> None:
     misuse(4_000, seed=5)
 

@@ -54,6 +54,7 @@ def answers_identify(device: DeviceCore) -> bool:
     return len(FrameDecoder().feed(device.take_output())) >= 1
 
 
+@pytest.mark.hazard("interference")
 def test_hostile_frames_start_nothing_and_leave_the_device_answering() -> None:
     assert answers_identify(bombard(3000, seed=7))
 

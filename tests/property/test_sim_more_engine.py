@@ -71,6 +71,7 @@ def test_every_row_of_any_area_is_that_of_the_schedule(program: Program, grid: G
     assert made(engine(schedule.image, record=True), until) == expected(schedule, until)
 
 
+@pytest.mark.hazard("overlap")
 @settings(max_examples=25)
 @given(programs(many=True), grids(ticks=(1000, 20_000, 30_517)))
 def test_every_row_of_several_areas_is_that_of_the_schedule(program: Program, grid: Grid) -> None:

@@ -74,6 +74,7 @@ MET = NOISE - {"frame-too-long"} | {
 }
 
 
+@pytest.mark.hazard("interference")
 def test_hostile_pieces_are_survived_and_counted():
     found = campaign(seed=1, count=20_000)
     assert set(found) >= MET
@@ -137,6 +138,7 @@ def test_any_bytes_are_survived_and_a_stop_after_them_is_heard(pieces):
     assert heard[-1] == Stop()
 
 
+@pytest.mark.hazard("slow-stop")
 @given(st.integers(0, 44))
 def test_a_stop_inside_a_half_sent_frame_is_heard(cut):
     half = pack(Heartbeat(1, 2), session=1, sequence=2, command_id=3, lease_us=4)[:cut]

@@ -70,6 +70,7 @@ def test_the_checksum_of_these_tests_is_that_of_the_definition():
     assert crc32_of(body) == crc32_by_definition(body).to_bytes(4, "little")
 
 
+@pytest.mark.hazard("interference")
 @pytest.mark.parametrize("cls", COMMANDS, ids=lambda cls: cls.NAME)
 def test_every_flip_of_one_bit_of_a_sealed_command_is_refused(cls):
     body = body_of(cls)
@@ -77,6 +78,7 @@ def test_every_flip_of_one_bit_of_a_sealed_command_is_refused(cls):
     assert not any(opens(flipped(body, bit)) for bit in range(8 * len(body)))
 
 
+@pytest.mark.hazard("interference")
 @pytest.mark.parametrize("cls", COMMANDS, ids=lambda cls: cls.NAME)
 def test_a_sample_of_flips_of_two_bits_of_a_sealed_command_is_refused(cls):
     body, rng = body_of(cls), random.Random(cls.TYPE)

@@ -139,6 +139,7 @@ def test_a_stretch_that_belongs_nowhere_is_found() -> None:
     assert found.check("recovery").failed == 1
 
 
+@pytest.mark.hazard("overlap")
 def test_two_sources_at_once_overlap() -> None:
     rows, _ = expand(ACTIVE, 600_000)
     start = rows[stim_row(ACTIVE)][0]

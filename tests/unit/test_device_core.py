@@ -235,6 +235,7 @@ def test_counters_that_never_end_are_a_protocol_error() -> None:
 # One change at a time.
 
 
+@pytest.mark.hazard("race-wrap")
 def test_changes_wait_for_each_other_and_readings_do_not() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)
@@ -285,6 +286,7 @@ def test_never_more_than_256_bytes_wait_unanswered() -> None:
 # Uncertain outcomes.
 
 
+@pytest.mark.hazard("double-dose")
 @pytest.mark.parametrize("lost", ["answer", "command"])
 def test_a_lost_start_is_asked_about_and_never_sent_again(lost) -> None:
     device = ScriptedDevice()
@@ -426,6 +428,7 @@ def test_an_unanswered_arm_is_asked_about_and_sent_again_under_its_own_id() -> N
     assert stimulator.link_counters.queries == 1
 
 
+@pytest.mark.hazard("stale-fire")
 def test_a_start_that_waited_too_long_on_the_host_is_not_sent() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)
@@ -461,6 +464,7 @@ def test_the_heartbeat_goes_every_100_ms_while_both_parties_live() -> None:
     assert stimulator.supervised
 
 
+@pytest.mark.hazard("stuck-host")
 @pytest.mark.parametrize("silent", ["ui", "journal"])
 def test_no_heartbeat_is_sent_once_a_party_is_silent_for_a_second(silent) -> None:
     device = ScriptedDevice()
@@ -516,6 +520,7 @@ def test_a_dead_heartbeat_is_told_once() -> None:
 # Silence, loss, reconnect.
 
 
+@pytest.mark.hazard("stale-display")
 def test_a_silent_link_is_told_and_heard_again() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)
@@ -574,6 +579,7 @@ def test_reconnecting_only_reads_and_stops() -> None:
     assert stimulator.stop().result().state is DeviceState.STOPPED
 
 
+@pytest.mark.hazard("wrong-device")
 def test_reconnecting_to_another_device_is_refused() -> None:
     stimulator = opened()
     stimulator.unplug()
@@ -626,6 +632,7 @@ def test_a_stop_is_confirmed_by_the_device() -> None:
     assert not confirmation.escalated
 
 
+@pytest.mark.hazard("slow-stop")
 def test_a_stop_overtakes_and_takes_back_what_waits() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)
@@ -651,6 +658,7 @@ def test_the_stop_frame_begins_with_a_delimiter() -> None:
     assert outgoing.data[:1] == b"\x00"
 
 
+@pytest.mark.hazard("slow-stop")
 def test_an_unconfirmed_stop_is_repeated_then_escalates_then_says_pull_the_cable() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)
@@ -708,6 +716,7 @@ def test_the_devices_own_latch_event_confirms_a_stop_whose_answer_is_lost() -> N
     assert not stimulator.core.stopping
 
 
+@pytest.mark.hazard("false-stop-confirmation")
 def test_an_emergency_stop_needs_its_own_answer() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)
@@ -732,6 +741,7 @@ def test_a_stop_joined_by_an_emergency_stop_becomes_one() -> None:
     assert counted(device, m.EmergencyStop) >= 1
 
 
+@pytest.mark.hazard("false-stop-confirmation")
 def test_the_late_answer_to_a_plain_stop_does_not_confirm_an_emergency_stop() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)
@@ -817,6 +827,7 @@ def test_the_clock_of_the_device_is_estimated_with_its_drift() -> None:
     assert abs(fit.drift_ppm) < 1
 
 
+@pytest.mark.hazard("wall-clock")
 def test_jumps_of_the_time_of_day_change_nothing() -> None:
     device = ScriptedDevice()
     stimulator = opened(device)

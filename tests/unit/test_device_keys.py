@@ -148,6 +148,7 @@ def test_a_host_with_a_key_never_sends_anything_unsealed_but_handshakes_and_stop
     assert {type(request) for request in device.unsealed} == {m.Handshake, m.Stop}
 
 
+@pytest.mark.hazard("forgery")
 def test_a_device_that_no_longer_knows_the_key_is_not_opened_without_one() -> None:
     stimulator = paired()
     device = session_device(stimulator)
@@ -244,6 +245,7 @@ def test_replies_events_and_errors_without_a_seal_are_counted_and_not_heard() ->
     assert stimulator.status().result().state is DeviceState.IDLE
 
 
+@pytest.mark.hazard("false-stop-confirmation")
 def test_a_forged_confirmation_of_a_stop_is_not_believed() -> None:
     stimulator = paired()
     stimulator.to_device = lambda data: b""
@@ -307,6 +309,7 @@ def test_a_stop_that_a_reset_left_unconfirmed_is_confirmed_in_the_next_session()
     assert NoticeKind.STOP_CONFIRMED in notices(stimulator)
 
 
+@pytest.mark.hazard("replay")
 def test_a_replayed_reply_is_refused_by_its_sequence() -> None:
     stimulator = paired()
     heard: list[bytes] = []

@@ -139,6 +139,7 @@ def test_stop_from_many_threads_at_once_is_confirmed_to_each(stimulator, server)
     assert server.ask(lambda: server.device.state) is DeviceState.STOPPED
 
 
+@pytest.mark.hazard("slow-stop")
 def test_stop_does_not_wait_for_a_thread_that_holds_every_lock_of_the_lanes(stimulator) -> None:
     with stimulator._lanes._changed, stimulator._supervisor._lock:
         begun = time.monotonic()
@@ -214,6 +215,7 @@ def test_a_fault_inside_the_links_thread_ends_it_with_every_future_answered(pty_
     stimulator.close()
 
 
+@pytest.mark.hazard("session-reset")
 def test_control_held_by_another_host_is_taken_only_by_naming_it(pty_server) -> None:
     other = b"another-host-001"
     device = pty_server.device

@@ -132,6 +132,7 @@ def test_a_step_is_the_run_of_its_one_phase() -> None:
         circuit.advance(start, 1000, np.ones(8))
 
 
+@pytest.mark.hazard("imbalance")
 def test_one_percent_mismatch_at_10_khz_leaves_9_ua() -> None:
     phases = [
         _pulse(3_000_000, 30_000),

@@ -62,6 +62,7 @@ def advance(bench: HomeBench, by_ns: int) -> None:
 # ----------------------------------------------------------------------------------------- starts
 
 
+@pytest.mark.hazard("posture")
 def test_a_start_begins_at_the_lowest_amplitude_whatever_was_before(bench: HomeBench) -> None:
     started(bench)
     bench.core.press(Button.UP)
@@ -111,6 +112,7 @@ def test_the_contacts_are_read_before_the_first_start_and_not_before_the_next(be
     assert len(told(bench, UsageKind.IMPEDANCE)) == 4
 
 
+@pytest.mark.hazard("open-short")
 def test_an_open_contact_is_found_before_current_flows(bench: HomeBench) -> None:
     bench.core.inject("open:3", 5 * S)
     bench.core.advance(10 * S)
@@ -129,6 +131,7 @@ def test_a_start_while_output_is_on_changes_nothing(bench: HomeBench) -> None:
     assert len(told(bench, UsageKind.START)) == 1
 
 
+@pytest.mark.hazard("cycling")
 def test_more_than_five_starts_in_a_minute_lock_for_five_minutes(bench: HomeBench) -> None:
     started(bench)
     for _ in range(4):
@@ -152,6 +155,7 @@ def test_more_than_five_starts_in_a_minute_lock_for_five_minutes(bench: HomeBenc
     assert bench.core.state is DeviceState.DELIVERING
 
 
+@pytest.mark.hazard("cycling")
 def test_a_reset_does_not_shorten_the_lockout(bench: HomeBench) -> None:
     test_more = bench
     started(test_more)
@@ -168,6 +172,7 @@ def test_a_reset_does_not_shorten_the_lockout(bench: HomeBench) -> None:
 # ------------------------------------------------------------------------------------------ steps
 
 
+@pytest.mark.hazard("posture")
 def test_one_press_is_one_step_and_the_range_ends_it(bench: HomeBench) -> None:
     started(bench)
     for _ in range(105):
@@ -180,6 +185,7 @@ def test_one_press_is_one_step_and_the_range_ends_it(bench: HomeBench) -> None:
     assert amplitude(bench) == LOWEST_NA
 
 
+@pytest.mark.hazard("home-repeat")
 def test_at_most_three_steps_a_second_go_up(bench: HomeBench) -> None:
     started(bench)
     for _ in range(20):
@@ -188,6 +194,7 @@ def test_at_most_three_steps_a_second_go_up(bench: HomeBench) -> None:
     assert amplitude(bench) == LOWEST_NA + 3 * STEP_NA
 
 
+@pytest.mark.hazard("home-repeat")
 def test_a_held_up_button_steps_once_and_a_held_down_button_repeats(bench: HomeBench) -> None:
     started(bench)
     for _ in range(9):
@@ -246,6 +253,7 @@ def test_many_steps_of_an_hour_are_told_as_a_sum(bench: HomeBench) -> None:
 # ------------------------------------------------------------------------------ switches and stops
 
 
+@pytest.mark.hazard("home-repeat")
 def test_a_switch_fades_to_zero_and_begins_only_with_another_start(bench: HomeBench) -> None:
     started(bench)
     bench.core.press(Button.SWITCH)
@@ -303,6 +311,7 @@ def test_a_new_battery_is_full_and_the_output_off(bench: HomeBench) -> None:
     assert [one.value for one in told(bench, UsageKind.BATTERY) if one.count == 1] == [1000]
 
 
+@pytest.mark.hazard("no-expiry")
 def test_the_release_expires_and_starts_no_more() -> None:
     bench = HomeBench()
     bench.send_home(expires_s=3600)
@@ -317,6 +326,7 @@ def test_the_release_expires_and_starts_no_more() -> None:
     assert Signal.EXPIRED in bench.core.home.signals
 
 
+@pytest.mark.hazard("no-expiry")
 def test_powered_time_lost_in_a_reset_is_taken_as_passed() -> None:
     bench = HomeBench()
     bench.send_home(expires_s=3600)
@@ -337,6 +347,7 @@ def test_a_day_before_the_end_the_patient_is_told_once() -> None:
     assert [one.value for one in told(bench, UsageKind.SIGNAL)] == [2]
 
 
+@pytest.mark.hazard("battery-end")
 def test_a_low_battery_is_told_and_a_flat_one_ends_the_output(bench: HomeBench) -> None:
     started(bench)
     bench.core.battery = 151
@@ -353,6 +364,7 @@ def test_a_low_battery_is_told_and_a_flat_one_ends_the_output(bench: HomeBench) 
     assert not bench.core.output_on
 
 
+@pytest.mark.hazard("replug")
 def test_a_lead_pulled_out_and_put_back_needs_a_deliberate_start(bench: HomeBench) -> None:
     started(bench)
     now = bench.core.clock.true_ns
@@ -418,6 +430,7 @@ def stimuli(folder: Path) -> Iterator[tuple[int, int]]:
             )
 
 
+@pytest.mark.hazard("stuck-device")
 @pytest.mark.parametrize("hung", [False, True])
 def test_the_off_button_cuts_the_pulse_under_way_even_where_the_processor_hangs(
     tmp_path: Path, hung: bool

@@ -155,6 +155,7 @@ def test_a_failed_sync_is_a_failed_record(tmp_path) -> None:
     assert [record.kind for record in read_journal(journal.path).records] == ["opened"]
 
 
+@pytest.mark.hazard("two-hosts")
 def test_a_second_session_in_the_folder_is_refused_until_the_first_ends(tmp_path) -> None:
     first = create(tmp_path)
     with pytest.raises(JournalError) as caught:
@@ -224,6 +225,7 @@ def test_going_on_after_a_crash_cuts_the_torn_record_and_says_so(tmp_path) -> No
     assert reading.records[-2].data["torn_bytes"] > 0
 
 
+@pytest.mark.hazard("tamper")
 def test_any_changed_byte_is_found(tmp_path) -> None:
     path = written(tmp_path, 3)
     whole = path.read_bytes()
@@ -239,6 +241,7 @@ def test_any_changed_byte_is_found(tmp_path) -> None:
         assert reading.torn_bytes > 0
 
 
+@pytest.mark.hazard("tamper")
 @pytest.mark.parametrize("change", ["drop", "swap", "repeat"])
 def test_records_that_are_dropped_swapped_or_repeated_are_found(tmp_path, change) -> None:
     path = written(tmp_path)

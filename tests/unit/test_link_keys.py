@@ -78,6 +78,7 @@ def test_each_host_has_a_key_of_its_own() -> None:
     assert stranger.greet().code is ErrorCode.AUTHENTICATION_FAILED
 
 
+@pytest.mark.hazard("wrong-device")
 def test_a_key_is_bound_to_its_host_and_its_device() -> None:
     host = paired()
     serial = host.core.profile.capabilities.serial_number
@@ -224,6 +225,7 @@ def test_a_channel_for_pairing_made_before_a_start_pairs_nobody_after_it() -> No
 # ------------------------------------------------------------------------------------ wrong codes
 
 
+@pytest.mark.hazard("guessing")
 def test_three_wrong_codes_lock_pairing_and_nothing_else() -> None:
     host = paired()
     host.live_until(0)
@@ -245,6 +247,7 @@ def test_a_right_code_gives_the_tries_back() -> None:
     assert host.core.keyring.tries_left == 3
 
 
+@pytest.mark.hazard("guessing")
 def test_a_wrong_code_is_durable_before_it_is_answered() -> None:
     medium = MemoryMedium()
     host = SecureBench(fresh(medium=medium))
@@ -268,6 +271,7 @@ def _copy(medium: MemoryMedium) -> MemoryMedium:
     return other
 
 
+@pytest.mark.hazard("guessing")
 def test_a_reset_does_not_shorten_the_lockout() -> None:
     host = SecureBench(fresh())
     wrong_codes(host, 3)
@@ -362,6 +366,7 @@ def test_keyed_commands_need_a_key_also_on_a_device_never_paired(kind: type[Requ
     assert _answer(host.core).code is ErrorCode.AUTHENTICATION_REQUIRED
 
 
+@pytest.mark.hazard("forgery")
 @pytest.mark.parametrize("kind", [one for one in REQUESTS if one not in FREE], ids=lambda kind: kind.NAME)
 @pytest.mark.parametrize("where", ["own session", "no session", "a session nobody has"])
 def test_a_paired_device_refuses_everything_else_without_a_key(kind: type[Request], where: str) -> None:
@@ -408,6 +413,7 @@ def test_what_a_stranger_says_in_a_session_does_not_keep_it_alive() -> None:
     assert session not in host.core.sessions.open
 
 
+@pytest.mark.hazard("forgery")
 def test_a_stranger_cannot_feed_the_dead_man() -> None:
     host = running()
     host.silent_until(host.now_ns + 250 * MS)
@@ -420,6 +426,7 @@ def test_a_stranger_cannot_feed_the_dead_man() -> None:
 # ----------------------------------------------------------------------------------------- a stop
 
 
+@pytest.mark.hazard("slow-stop")
 @pytest.mark.parametrize("kind", [m.Stop, m.EmergencyStop])
 @pytest.mark.parametrize("state", ["idle", "armed", "measuring", "delivering", "ramping", "stopped", "fault"])
 def test_a_stop_needs_no_key_in_any_state(kind: type[m.Stop | m.EmergencyStop], state: str) -> None:
@@ -452,6 +459,7 @@ def test_a_stop_needs_no_key_in_any_state(kind: type[m.Stop | m.EmergencyStop], 
     assert not host.core.output_on
 
 
+@pytest.mark.hazard("false-stop-confirmation")
 def test_a_stop_that_names_a_sealed_session_is_answered_sealed() -> None:
     host = running()
     reply = host.bare(m.Stop())
@@ -532,6 +540,7 @@ def test_a_frame_with_a_bad_tag_is_counted_and_not_answered() -> None:
     assert reply.frames_refused == 128 + 4
 
 
+@pytest.mark.hazard("replay")
 def test_numbers_ascend_gaps_are_allowed_and_what_is_late_is_dropped() -> None:
     host = paired()
     lines = []
@@ -583,6 +592,7 @@ def test_two_sessions_are_sealed_under_different_keys() -> None:
 # ------------------------------------------------------------------------------------ factory reset
 
 
+@pytest.mark.hazard("mode-trap")
 def test_a_factory_reset_opens_the_device_and_keeps_what_was_counted() -> None:
     host = running()
     host.ask(m.Stop())

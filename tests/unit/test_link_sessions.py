@@ -76,6 +76,7 @@ def delivering() -> Ward:
 # --------------------------------------------------------------------------------------- takeover
 
 
+@pytest.mark.hazard("session-reset")
 def test_a_handshake_touches_nothing_until_its_first_sealed_frame() -> None:
     ward = Ward(A, B)
     ward[A].hello()
@@ -92,6 +93,7 @@ def test_a_handshake_touches_nothing_until_its_first_sealed_frame() -> None:
     assert logged(ward.core, EventCode.TAKEOVER) == [reply.session]
 
 
+@pytest.mark.hazard("session-reset")
 def test_a_takeover_needs_output_off() -> None:
     ward = delivering()
     reply = ward[B].greet(Role.CONTROL, takeover=A)
@@ -138,6 +140,7 @@ def test_a_host_that_crashed_comes_back_with_a_new_handshake_and_reads_first() -
     assert (status.stop_cause, status.amplitudes_na) == (StopCause.DEAD_MAN, ())
 
 
+@pytest.mark.hazard("session-reset")
 def test_a_new_session_inherits_no_armed_state() -> None:
     ward = Ward(A, B)
     ward[A].hello()

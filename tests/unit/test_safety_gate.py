@@ -163,6 +163,7 @@ def non_monotone() -> tuple[Any, Grid, int, int]:
     raise AssertionError("rule 6 is monotone here")
 
 
+@pytest.mark.hazard("together")
 def test_a_range_whose_ends_are_safe_is_refused_for_a_step_between_them() -> None:
     one, grid, below, contact = non_monotone()
     at_top = contact_currents(one.amplitude_na, 1, one.shares, grid.step_na)[contact]
@@ -235,6 +236,7 @@ def test_the_three_charge_warnings_are_told_apart() -> None:
 # ----------------------------------------------------------------------------------------- the device
 
 
+@pytest.mark.hazard("rounding")
 def test_a_program_compiled_for_another_device_is_refused_until_it_is_judged_on_this_one() -> None:
     program = load_preset("tonic")
     leads = [lead(one) for one in program.leads]
@@ -246,6 +248,7 @@ def test_a_program_compiled_for_another_device_is_refused_until_it_is_judged_on_
     assert here.image.grid == coarse.grid
 
 
+@pytest.mark.hazard("wrong-device")
 def test_a_program_is_not_judged_with_leads_it_was_not_written_for() -> None:
     program = load_preset("tonic")
     for names in (["linear-8"], ["octrode", "octrode"], []):
@@ -451,6 +454,7 @@ NUMBERS = [
 ]
 
 
+@pytest.mark.hazard("nan-overflow")
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1.0, 2.5, True, "1", None])
 def test_no_number_of_a_case_may_be_anything_but_an_integer(bad: object) -> None:
     judge_case(BASE)
@@ -480,6 +484,7 @@ def test_a_reading_filed_under_another_contact_is_refused() -> None:
         judge_case(replace(BASE, impedances=Impedances({1: ContactImpedance(2, 500, 500)})))
 
 
+@pytest.mark.hazard("nan-overflow")
 def test_numbers_beyond_every_bound_are_refused_and_do_not_overflow() -> None:
     for amplitude in (150 * MA + 1, 10**30):
         altered = copy.copy(BASE.schedule)

@@ -37,6 +37,7 @@ def test_each_pair_is_a_transition_or_an_error_that_names_what_is_allowed(state:
     assert event not in allowed(state)
 
 
+@pytest.mark.hazard("mode-trap")
 @pytest.mark.parametrize("state", list(State))
 def test_a_stop_is_possible_in_every_state_and_never_leads_to_output(state: State) -> None:
     for stop in STOPS:
@@ -70,6 +71,7 @@ def test_uncertainty_ends_only_by_the_device_own_record() -> None:
     assert reachable(State.UNCERTAIN, blocked) == {State.UNCERTAIN}
 
 
+@pytest.mark.hazard("mode-trap")
 @pytest.mark.parametrize("state", [State.STOPPED, State.FAULT])
 def test_a_latched_state_is_left_only_by_clearing_and_then_begins_again(state: State) -> None:
     others = {after for (before, event), after in TRANSITIONS.items() if before is state} - {

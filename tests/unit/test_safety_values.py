@@ -56,6 +56,7 @@ def test_the_numbers_of_the_paradigm_table_come_out() -> None:
     assert value(hf10, "SAF-MISMATCH") == 9000
 
 
+@pytest.mark.hazard("density")
 def test_the_routine_setting_above_k_185_needs_a_reason_and_is_not_refused() -> None:
     verdict = judged(area(8 * MA, width_ns=400_000, rate=50, recharge=PASSIVE))
     assert value(verdict, "SAF-SHANNON-DAMAGE") == Fraction(192, 100)
@@ -64,6 +65,7 @@ def test_the_routine_setting_above_k_185_needs_a_reason_and_is_not_refused() -> 
     assert not verdict.refused
 
 
+@pytest.mark.hazard("density")
 def test_a_device_maximum_on_one_contact_is_refused() -> None:
     verdict = judged(area(25_500_000, width_ns=MS, rate=40, recharge=PASSIVE))
     refused = {one.code for one in verdict.refused}
@@ -79,6 +81,7 @@ def test_a_triphasic_pulse_is_judged_by_its_middle_phase() -> None:
     assert severity(wide, "SAF-WIDTH-HIGH") is Severity.REFUSE
 
 
+@pytest.mark.hazard("density")
 def test_a_small_anode_alone_can_refuse() -> None:
     one = lead("octrode")
     shrunk = tuple(
@@ -88,6 +91,7 @@ def test_a_small_anode_alone_can_refuse() -> None:
     assert [one.place for one in verdict.refused if one.code == "SAF-DENSITY"] == ["area[1].contacts.2"]
 
 
+@pytest.mark.hazard("together")
 def test_areas_safe_alone_are_refused_together() -> None:
     def alone(shares: tuple[tuple[int, int], ...], delay_ns: int, priority: int) -> object:
         return area(
@@ -244,6 +248,7 @@ def test_what_areas_leave_on_one_contact_is_added() -> None:
     assert value(together, "SAF-FARADAIC-DC") > max(alone)
 
 
+@pytest.mark.hazard("overlap")
 def test_unbalanced_areas_on_one_contact_are_added() -> None:
     one = area(600, width_ns=100_000, rate=1000, recharge=Recharge.NONE)
     other = replace(one, shares=((1, -1000), (3, 1000)), delay_ns=500_000, priority=2)
@@ -343,6 +348,7 @@ def test_a_pass_shows_the_tier_that_is_nearest() -> None:
     assert low.margin == min(low.margins.values())
 
 
+@pytest.mark.hazard("step")
 def test_a_ramp_shorter_than_an_interval_is_one_whole_step() -> None:
     verdict = judged(area(rate=2, up_ns=S // 10))
     assert value(verdict, "SAF-RAMP-PULSE") == 100

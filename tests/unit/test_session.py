@@ -163,6 +163,7 @@ def test_a_second_dose_can_be_started_after_the_first_is_reconciled(bench) -> No
     assert starts(bench.device) == 2
 
 
+@pytest.mark.hazard("disk")
 def test_the_start_is_on_the_disk_before_it_is_sent(bench) -> None:
     session = bench.session()
     seen: list[list[str]] = []
@@ -235,6 +236,8 @@ def test_leads_that_the_device_has_no_contacts_for_are_refused(tmp_path) -> None
     assert bench.device.dose_count == 0
 
 
+@pytest.mark.hazard("leads-swapped")
+@pytest.mark.hazard("wrong-device")
 def test_leads_that_are_not_those_of_the_program_are_refused(bench) -> None:
     other = [lead("linear-8")]
     with Session(bench.stimulator, PROGRAM, other, bench.folder, clock=bench.stimulator.clock) as session:
@@ -324,6 +327,7 @@ def test_an_amplitude_outside_the_approved_levels_is_never_sent(bench, value, co
     assert not any(isinstance(request, m.SetAmplitude) for request in bench.device.received)
 
 
+@pytest.mark.hazard("step")
 def test_more_than_one_step_up_is_refused(bench) -> None:
     session = bench.delivering()
     session.set_amplitude(0, 500_000)
@@ -334,6 +338,7 @@ def test_more_than_one_step_up_is_refused(bench) -> None:
     session.close()
 
 
+@pytest.mark.hazard("step")
 def test_at_most_three_steps_up_in_any_second_and_downward_freely(bench) -> None:
     session = bench.delivering()
     session.set_amplitude(0, 0)
@@ -396,6 +401,7 @@ def test_a_device_that_sets_another_amplitude_is_stopped(bench) -> None:
 # Uncertain starts, and never a second dose.
 
 
+@pytest.mark.hazard("double-dose")
 def test_a_lost_fire_acknowledgement_is_resolved_and_delivers_once(bench) -> None:
     with bench.session() as session:
         to_start(session)
@@ -483,6 +489,7 @@ def test_a_fire_refused_by_the_device_is_a_certain_failure(bench) -> None:
         assert session.stage is Stage.LOADED
 
 
+@pytest.mark.hazard("two-hosts")
 def test_another_host_that_started_meanwhile_is_noticed_before_fire(bench) -> None:
     with bench.session() as session:
         to_start(session)
@@ -550,6 +557,7 @@ def test_a_fault_of_the_device_ends_the_dose_and_is_on_record(bench) -> None:
     assert faults[-1]["fields"]["fault"] == "OPEN_CIRCUIT"
 
 
+@pytest.mark.hazard("resume")
 def test_after_a_fault_nothing_starts_before_a_person_has_cleared_it(bench) -> None:
     session = bench.delivering()
     bench.device.latch_fault(FaultCode.OPEN_CIRCUIT)
@@ -666,6 +674,7 @@ def test_a_caller_that_no_longer_watches_loses_the_output(bench) -> None:
 STEPS = ["measure", "check", "approve", "load", "start", "run", "soft_stop", "finish"]
 
 
+@pytest.mark.hazard("cable")
 @pytest.mark.parametrize("moment", STEPS)
 def test_a_cable_pulled_at_any_step_ends_silent_accounted_for_and_never_resumes(bench, moment) -> None:
     session = bench.session()
@@ -787,6 +796,7 @@ def whole_session(bench: Bench, disk: FullDisk) -> None:
         session.finish()
 
 
+@pytest.mark.hazard("disk")
 def test_a_disk_full_at_any_write_ends_in_silence_with_nothing_delivered_unrecorded(tmp_path) -> None:
     counting = FullDisk(1 << 30)
     whole_session(Bench(tmp_path / "count"), counting)
@@ -886,6 +896,7 @@ def test_counters_that_went_backwards_need_a_decision_with_a_reason(bench) -> No
     assert records[-1].data["evidence"]["reason"] == "device replaced after its memory failed"
 
 
+@pytest.mark.hazard("tamper")
 def test_a_tampered_journal_blocks_the_next_session(bench) -> None:
     session = bench.delivering()
     session.stop()
@@ -905,6 +916,7 @@ def test_two_sessions_in_one_folder_are_refused(bench) -> None:
         assert caught.value.code == "journal-locked"
 
 
+@pytest.mark.hazard("wall-clock")
 def test_the_time_of_day_may_jump_in_mid_dose(bench) -> None:
     session = bench.delivering()
     session.run_for(1)

@@ -132,6 +132,7 @@ def test_closed_form_equals_pulse_by_pulse(name: str) -> None:
         assert closed.totals().areas == pulses.totals().areas
 
 
+@pytest.mark.hazard("open-short")
 def test_an_open_contact_zeroes_its_area_after_three_pulses_and_gives_nothing_to_others() -> None:
     image = image_of((area(ramp_up_ns=0),))
     tissue = tissue_of((Port(PortKind.SCS, 1, 8),), [lead("octrode")])

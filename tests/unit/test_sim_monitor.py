@@ -35,6 +35,7 @@ def latched(host: SimHost) -> tuple[DeviceState, int]:
     return host.core.state, host.core.memory.fault
 
 
+@pytest.mark.hazard("imbalance")
 @pytest.mark.parametrize("permille", [-50, -10, -2, 2, 10, 50])
 def test_a_recharge_that_is_off_is_stopped_before_a_microcoulomb_is_left(permille: int) -> None:
     host = started(**AT_10_KHZ)
@@ -60,6 +61,7 @@ def test_less_than_a_hundred_nanoamperes_are_let_through_and_more_are_not() -> N
         assert (host.core.state is DeviceState.FAULT) == ends, parts
 
 
+@pytest.mark.hazard("imbalance")
 def test_a_recharge_that_is_lost_is_stopped_within_a_pulse_and_a_look_also_at_a_slow_rate() -> None:
     host = started(**{**ACTIVE, "width_ticks": 300, "period_num": 2_000_000_000})
     host.live_until(3_900 * MS)
@@ -144,6 +146,7 @@ def test_no_table_can_drive_more_than_the_approved_range() -> None:
     assert latched(host) == (DeviceState.FAULT, FaultCode.LIMIT)
 
 
+@pytest.mark.hazard("stuck-sensor")
 def test_a_stuck_sensor_does_not_hide_an_imbalance() -> None:
     host = started(**AT_10_KHZ)
     host.live_until(900 * MS)

@@ -61,6 +61,7 @@ def torn(tmp_path: Path) -> tuple[bytes, list[tuple[int, bytes]]]:
     return before, medium.log
 
 
+@pytest.mark.hazard("half-written")
 def test_a_file_torn_at_any_byte_of_any_write_holds_the_old_document_or_the_new(
     torn: tuple[bytes, list[tuple[int, bytes]]], tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_file_cut_short_is_an_older_document_or_damaged_and_never_new(size: in
     assert found or damaged
 
 
+@pytest.mark.hazard("half-written")
 def test_a_device_whose_store_lost_everything_is_a_fault_and_starts_nothing(tmp_path: Path) -> None:
     settings = Settings("scs", store=tmp_path / "store")
     settings.core().close()
@@ -157,6 +159,7 @@ def test_writes_that_take_only_a_part_are_carried_to_their_end(
     assert read(tmp_path / "store") == (NEW, False)
 
 
+@pytest.mark.hazard("disk")
 @pytest.mark.parametrize("failing", ["pwrite", "fsync"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_a_full_disk_during_a_dose_ends_output_and_never_crashes(

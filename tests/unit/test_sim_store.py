@@ -25,6 +25,7 @@ def test_a_save_takes_several_writes() -> None:
     assert writes_of_one_save() >= 4
 
 
+@pytest.mark.hazard("half-written")
 @pytest.mark.parametrize("write", range(writes_of_one_save()))
 def test_power_lost_at_any_write_leaves_the_old_document_and_room_for_a_new_one(write: int) -> None:
     medium = MemoryMedium()

@@ -13,6 +13,7 @@ from neurostim.core import units
 from neurostim.core.errors import ConfigError
 
 
+@pytest.mark.hazard("unit-slip")
 @pytest.mark.parametrize(
     ("text", "dimension", "value"),
     [
@@ -38,6 +39,7 @@ def test_a_quantity_is_read_exactly(text: str, dimension: units.Dimension, value
     assert units.parse_quantity(text, dimension) == value
 
 
+@pytest.mark.hazard("unit-slip")
 @pytest.mark.parametrize(
     "bad",
     [
@@ -100,6 +102,7 @@ def test_written_quantities_are_read_back_exactly(value: int, dimension: units.D
     assert units.parse_whole(units.format_quantity(value, dimension), dimension) == value
 
 
+@pytest.mark.hazard("unit-slip")
 @given(st.decimals(min_value=0, max_value=10**6, places=3))
 def test_decimals_are_never_rounded(value: Decimal) -> None:
     assert units.parse_quantity(f"{value:f} Hz", units.RATE) == Fraction(value)

@@ -251,6 +251,7 @@ def test_a_device_reads_commands_and_refuses_unknown_ones():
         assert error_code(caught.value) is ErrorCode.UNKNOWN_TYPE
 
 
+@pytest.mark.hazard("interference")
 def test_content_that_is_not_valid_is_malformed():
     frame = only(sealed(kind=0x31, payload=b"x"))
     assert isinstance(frame, Frame)

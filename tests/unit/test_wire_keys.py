@@ -159,6 +159,7 @@ def other_library(*, initiator: bool, psk: bytes, bound: bytes) -> NoiseConnecti
     return connection
 
 
+@pytest.mark.hazard("forgery")
 @given(
     psk=st.binary(min_size=32, max_size=32),
     bound=st.binary(max_size=80),
@@ -315,6 +316,7 @@ def slipped(text, place, letter):
         return None
 
 
+@pytest.mark.hazard("guessing")
 def test_typing_errors_are_told_apart_and_never_repeat_the_code():
     text = format_code(bytes(range(16)))
     cases = {
