@@ -129,8 +129,19 @@ def remove(barrier: Barrier, first_seed: int = FIRST_SEED) -> Catch:
             outcome = barrier.scene.run(seed)
         rules = tuple(sorted({one.rule for one in outcome.violations}))
         if set(rules) & set(barrier.shows) or (rules and not barrier.shows):
-            return Catch(barrier, count + 1, seed, rules, not barrier.scene.run(seed).failed)
+            return Catch(barrier, count + 1, seed, rules, _holds(barrier, seed, rules))
     return Catch(barrier, 0, 0, (), True)
+
+
+def _holds(barrier: Barrier, seed: int, rules: tuple[str, ...]) -> bool:
+    """Whether a schedule is good with everything in place, and shows nothing of it with the partners gone."""
+    if barrier.scene.run(seed).failed:
+        return False
+    if not barrier.partners:
+        return True
+    with removed([cut for name in barrier.partners for cut in find(name).cuts]):
+        alone = {one.rule for one in barrier.scene.run(seed).violations}
+    return not alone & set(barrier.shows or rules)
 
 
 # ---------------------------------------------------------------------------------------------- scenes
@@ -157,6 +168,16 @@ def _killed_and_replayed(dice: Dice) -> tuple[Fault, ...]:
         for back in range(3)
     )
     return (_at_frame("kill", "HEARTBEAT", nth, MS), *later)
+
+
+def _replayed_for_long(dice: Dice) -> tuple[Fault, ...]:
+    """The program is killed, and its last heartbeat is put on the line again and again."""
+    nth = 8 + dice.below(6)
+    again = tuple(
+        _at_frame("replay-kind", "HEARTBEAT", nth, 0, (270 + 250 * time + dice.below(20)) * MS)
+        for time in range(5)
+    )
+    return (_at_frame("kill", "HEARTBEAT", nth, MS), *again)
 
 
 def _stuck(dice: Dice) -> tuple[Fault, ...]:
@@ -282,9 +303,10 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         "device",
         "a heartbeat, ARM or FIRE released late from a buffer",
         (Cut(f"{JUDGING}:_check_lease", "age_us > m.LEASE_MAX_AGE_US", "age_us > 60_000_000"),),
-        Scene(_killed_and_replayed, OUTPUT_ON),
+        Scene(_replayed_for_long, OUTPUT_ON),
         6,
         ("sequence",),
+        ("silent-by-the-lease",),
     ),
     Barrier(
         "sequence",
@@ -345,6 +367,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         Scene(_stuck, OUTPUT_ON),
         4,
         ("supervisor of the host",),
+        ("silent-whatever-the-host-says",),
     ),
     Barrier(
         "watchdog",
@@ -426,6 +449,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         Scene(_fire_again, SHORT, Lingering),
         6,
         ("once record", "sequence", "lease", "expected dose count"),
+        ("doses-at-most-intents",),
     ),
     Barrier(
         "token used once",
@@ -435,6 +459,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         Scene(_fire_again, SHORT, Lingering),
         6,
         ("once record", "sequence", "lease", "expected dose count"),
+        ("doses-at-most-intents",),
     ),
     Barrier(
         "expected dose count",
@@ -450,6 +475,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         Scene(_fire_again, SHORT, Lingering),
         6,
         ("once record", "sequence", "lease", "token used once"),
+        ("doses-at-most-intents",),
     ),
     Barrier(
         "range in the host",
@@ -512,10 +538,20 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         "pace in the device",
         "device",
         "amplitude raised faster than a person can feel",
-        (Cut(f"{STARTING}:_set_amplitude", "if len(recent) >= m.AMPLITUDE_STEPS_PER_S:", "if False:"),),
+        (Cut(f"{STARTING}:_set_amplitude", "len(recent) >= m.AMPLITUDE_STEPS_PER_S or", ""),),
         Scene(plan={**OUTPUT_ON, "steps": (1,) * 4, "dwell_ms": 1000}),
         3,
         ("pace in the host",),
+    ),
+    Barrier(
+        "one step a unit",
+        "device",
+        "a current step where a ramp was meant: at 1 Hz three steps a second are one",
+        (Cut(f"{STARTING}:_set_amplitude", "or not delivery.may_rise(request.area)", ""),),
+        Scene(plan={**OUTPUT_ON, "program": "slow", "steps": (1,) * 5, "dwell_ms": 2160}),
+        3,
+        (),
+        ("one-step-a-unit",),
     ),
     Barrier(
         "expected amplitude",
@@ -525,6 +561,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         Scene(_steps_replayed, {**OUTPUT_ON, "steps": (-1, -1, -1), "dwell_ms": 1200}),
         8,
         ("once record", "sequence"),
+        ("amplitude-as-named",),
     ),
     Barrier(
         "charge balance",

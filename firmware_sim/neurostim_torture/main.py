@@ -26,6 +26,14 @@ def parser() -> argparse.ArgumentParser:
         "--keep", type=Path, metavar="FILE", help="keep finished chunks in FILE, and go on from there"
     )
     made.add_argument("--replay", type=Path, metavar="FILE", help="run the one schedule in FILE and tell all")
+    made.add_argument(
+        "--barriers",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="take the barriers away one by one, or the one named, and tell within how many schedules the "
+        "monitor sees it; with --report as a page",
+    )
     made.add_argument("--no-shrink", action="store_true", help="leave failing schedules as they are")
     made.add_argument("--json", action="store_true", help="write the figures as JSON on standard output")
     return made
@@ -37,10 +45,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from neurostim.core.errors import NeurostimError
 
     try:
+        if options.barriers is not None:
+            return _barriers(options)
         return _replay(options) if options.replay else _campaign(options)
     except NeurostimError as error:
         print(f"neurostim-sim torture: {error}", file=sys.stderr)
         return 2
+
+
+def _barriers(options: argparse.Namespace) -> int:
+    from neurostim_sim.warm import warm_up
+    from neurostim_torture import barrier_page
+    from neurostim_torture.barriers import BARRIERS, find, remove
+
+    warm_up()
+    wanted = (find(options.barriers),) if options.barriers else BARRIERS
+    catches = []
+    for barrier in wanted:
+        catch = remove(barrier, options.seed)
+        catches.append(catch)
+        print(barrier_page.line(catch), flush=True)
+    if options.report is not None:
+        options.report.write_text(barrier_page.page(catches), encoding="utf-8")
+    return int(not all(catch.caught for catch in catches))
 
 
 def _replay(options: argparse.Namespace) -> int:

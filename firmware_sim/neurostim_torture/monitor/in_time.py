@@ -14,6 +14,7 @@ from neurostim_torture.monitor.history import History, first_answers, last_befor
 from neurostim_torture.monitor.records import Violation
 from neurostim_torture.monitor.rule import rule
 
+INTERVAL_NS: Final = 100_000_000
 STOPS: Final = ("STOP", "EMERGENCY_STOP")
 CLOCK_PART: Final = 1000
 """A device's clock is true to one part in a thousand: its own bounds may be longer by that much."""
@@ -53,6 +54,35 @@ def silent_without_host(history: History) -> Iterator[Violation]:
     for dose in history.supervised():
         bound = history.setting.bounds.silence_ns
         yield from _without_sign("silent-without-host", living, bound, "heartbeat of a living host", dose)
+
+
+@rule(
+    "no supervised pulse ends later than 1 s after a living host's last heartbeat, were one of them replayed",
+    "safety facts: a lease older than 500 ms does not feed the watchdog",
+)
+def silent_by_the_lease(history: History) -> Iterator[Violation]:
+    """Judge each dose that a host began by the age that a heartbeat may have when it is taken."""
+    bounds = history.setting.bounds
+    bound = bounds.silence_ns + bounds.lease_ns
+    living = history.living_ns()
+    for dose in history.supervised():
+        yield from _without_sign("silent-by-the-lease", living, bound, "heartbeat of a living host", dose)
+
+
+@rule(
+    "no supervised pulse ends later than 2.11 s after the program showed that it lives, whatever is sent",
+    "specification, section 8: the device looks at the supervisor tokens itself",
+)
+def silent_whatever_the_host_says(history: History) -> Iterator[Violation]:
+    """Judge each dose that a host began by the signs of the program, were the host to lie about them."""
+    bounds = history.setting.bounds
+    bound = bounds.supervisor_ns + bounds.lease_ns + INTERVAL_NS
+    for what in ("ui", "journal"):
+        signs = np.array([one.at_ns for one in history.lives if one.what == what], dtype=np.int64)
+        for dose in history.supervised():
+            yield from _without_sign(
+                "silent-whatever-the-host-says", signs, bound, f"sign of the {what}", dose
+            )
 
 
 @rule(
@@ -178,7 +208,9 @@ def stop_leaves_first(history: History) -> Iterator[Violation]:
 RULES = (
     stop_leaves_first,
     silent_without_host,
+    silent_by_the_lease,
     silent_without_program,
+    silent_whatever_the_host_says,
     silent_after_asking,
     silent_after_stop,
     silent_after_emergency,
