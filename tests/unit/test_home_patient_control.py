@@ -195,6 +195,17 @@ def test_at_most_three_steps_a_second_go_up(bench: HomeBench) -> None:
 
 
 @pytest.mark.hazard("home-repeat")
+def test_two_steps_up_never_meet_in_one_unit() -> None:
+    bench = HomeBench()
+    bench.send_home([home_tonic(period_num=1_000_000_000)])
+    started(bench, 10 * S)
+    for _ in range(9):
+        bench.core.press(Button.UP)
+        advance(bench, 400 * MS)
+    # Nine presses in 3.6 s: one for each pulse a second.
+    assert amplitude(bench) in (LOWEST_NA + 4 * STEP_NA, LOWEST_NA + 5 * STEP_NA)
+
+
 def test_a_held_up_button_steps_once_and_a_held_down_button_repeats(bench: HomeBench) -> None:
     started(bench)
     for _ in range(9):

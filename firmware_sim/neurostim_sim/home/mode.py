@@ -329,7 +329,8 @@ class Home:
         now_ns = self._clock.now_ns
         if by > 0:
             recent = [at for at in self._output.steps if now_ns - at < SECOND_NS]
-            areas = range(len(running.program.amplitudes(level)))
+            # Two steps must not meet in one unit: at a slow rate three a second would be a jump.
+            areas = range(len(running.program.ranges))
             rises = all(running.delivery.may_rise(area) for area in areas)
             if len(recent) >= m.AMPLITUDE_STEPS_PER_S or not rises:
                 return
