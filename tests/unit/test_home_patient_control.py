@@ -463,6 +463,7 @@ def test_the_off_button_cuts_the_pulse_under_way_even_where_the_processor_hangs(
     rows = list(stimuli(tmp_path))
     assert max(start + length for start, length in rows) == moment - begun_ns
     assert [one.kind for one in told(bench, UsageKind.OFF_BUTTON)] == [UsageKind.OFF_BUTTON]
+    assert [record[3] for record in core.memory.log].count(EventCode.OFF_BUTTON) == 1
 
 
 def test_after_the_off_button_only_a_press_starts_again(bench: HomeBench) -> None:

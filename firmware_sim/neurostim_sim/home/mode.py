@@ -110,6 +110,7 @@ class Home:
         """
         hardware = self._hardware
         if hardware.off_pressed:
+            self._note(EventCode.OFF_BUTTON)
             self._see_off_button()
         if hardware.battery_changed:
             self._note(EventCode.BATTERY, value=hardware.battery)
