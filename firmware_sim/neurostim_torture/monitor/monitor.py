@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from neurostim_torture.monitor import books, in_time, phases, pulses, starts, states, train
+from neurostim_torture.monitor import books, home, in_time, phases, pulses, starts, states, train
 from neurostim_torture.monitor.history import History
 from neurostim_torture.monitor.records import Record, Setting, Violation
 from neurostim_torture.monitor.rule import Rule
@@ -16,6 +16,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *in_time.RULES,
     *starts.RULES,
     *states.RULES,
+    *home.RULES,
     *books.RULES,
 )
 
