@@ -112,7 +112,8 @@ class Session(Preparation):
         self._stage = Stage.DELIVERING
         started = self._outcome_of_start(self._stimulator.fire(armed))
         self.started = started
-        self._act(Event.START_CONFIRMED)
+        # A late confirmation may come after the end of the dose it confirms: it is on record all the same.
+        self._saw(Event.START_CONFIRMED)
         self._record(
             "started", {"dose_number": started.dose_number, "start_tick": started.start_tick}, durable=True
         )
