@@ -129,6 +129,7 @@ class World:
             profile, seed=seed, medium=self.medium, ppm=self.ppm, traces=Tap(self), label_code=LABEL
         )
         self._boots = self.device.memory.boot_count
+        self._fired_ns = {self.device.memory.dose_count: 0}
         self.doses_at_start = self.device.memory.dose_count
         self.counters_at_start = {
             number: r.Counter(*kept) for number, kept in self.device.memory.contacts.items()
@@ -212,6 +213,8 @@ class World:
             # What the bytes are that run, not what the device calls them.
             held = device.memory.slots[delivery.record.slot].data
             self._ran[delivery.record.number] = hashlib.sha256(held).hexdigest()
+        if device.memory.dose_count not in self._fired_ns:
+            self._fired_ns[device.memory.dose_count] = self.now_ns
         if device.memory.boot_count != self._boots:
             self._boots = device.memory.boot_count
             device.link.recorder = self.recorded
@@ -227,8 +230,10 @@ class World:
         """The recorder tells what one dose was."""
         device = self.device
         record = next(one for one in reversed(device.memory.doses) if one.number == dose)
-        # A dose that was ended in the tick before its first never came to its own time 0.
-        began = self._true_of(record.start_tick if len(rows) else record.start_tick - 1)
+        began = self._true_of(record.start_tick)
+        if not len(rows):
+            # A dose that was ended in the tick before its first never came to its own time 0.
+            began = min(began, self._fired_ns.get(dose, self.now_ns))
         self.see(r.Flow(self.now_ns, dose, began, self._ran.get(dose, digest), rows))
 
     def _true_of(self, tick: int) -> int:
@@ -246,6 +251,8 @@ class World:
             for contact, current in pulse.currents_na.items()
         ]
         table = np.array(rows, dtype=np.int64).reshape(-1, r.COLUMNS)
+        if not rows:
+            began_ns = min(began_ns, self._fired_ns.get(dose, self.now_ns))
         self.see(r.Flow(self.now_ns, dose, began_ns, "", table, "measurement"))
 
     def _tell(self, data: bytes) -> None:

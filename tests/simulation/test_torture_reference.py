@@ -23,8 +23,11 @@ def judge(kind: str, way: str, number: int) -> bool:
     bound = ref.SILENCING.get(f"{kind}-{way}", ref.SILENCING.get(kind))
     if bound is not None:
         struck_ns = max(at_ns for at_ns, _ in outcome.moments)
+        back_ns = struck_ns + ref.VALUES[kind] if kind in ("freeze", "asleep") else 1 << 62
+        ends = ref.driven_ends_ns(keep)
         # A source that drives when the supply goes is off with it; a phase that began is at most this long.
-        assert ref.last_driven_ns(keep) <= struck_ns + bound + MS, (kind, way, number)
+        late = ends[(ends > struck_ns + bound + MS) & (ends < back_ns)]
+        assert not late.size, (kind, way, number, struck_ns, late[:3])
     return True
 
 

@@ -23,7 +23,7 @@ from neurostim_torture.schedule import Outcome, Schedule, run
 from neurostim_torture.shrink import shrink
 
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
-SHORT = 400
+SHORT = 300
 LONG = 5000
 MS = 1_000_000
 

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from neurostim_torture.faults import ANY, FRAME_FAULTS, KINDS, Fault
+from neurostim_torture.faults import ANY, KINDS, Fault
 from neurostim_torture.monitor import records as r
 from neurostim_torture.person import Plan
 from neurostim_torture.schedule import Outcome, Schedule, run
@@ -87,18 +87,16 @@ def fault_at(kind: str, way: str, number: int) -> Fault:
     return Fault(kind, way, ANY, number, value=VALUES.get(kind, 0))
 
 
+def driven_ends_ns(keep: list[r.Record]) -> np.ndarray:
+    """True times at which a source ended to drive, in any order [ns]."""
+    ends = [np.zeros(0, np.int64)]
+    for flow in keep:
+        if isinstance(flow, r.Flow):
+            rows = flow.rows[np.isin(flow.rows[:, r.KIND], (r.STIM, r.RECHARGE))]
+            ends.append(flow.began_ns + (rows[:, r.START] + rows[:, r.LENGTH]) * 1000)
+    return np.concatenate(ends)
+
+
 def last_driven_ns(keep: list[r.Record]) -> int:
     """True time at which a source last drove [ns]; 0 where none did."""
-    ends = [0]
-    for flow in keep:
-        if isinstance(flow, r.Flow) and len(flow.rows):
-            rows = flow.rows[np.isin(flow.rows[:, r.KIND], (r.STIM, r.RECHARGE))]
-            if len(rows):
-                last = int((rows[:, r.START] + rows[:, r.LENGTH]).max())
-                ends.append(flow.began_ns + last * 1000)
-    return max(ends)
-
-
-def is_of_frames(kind: str) -> bool:
-    """Whether a kind is something that happens to one frame."""
-    return kind in FRAME_FAULTS
+    return int(driven_ends_ns(keep).max(initial=0))

@@ -14,6 +14,7 @@ from neurostim.cli import exits
 from neurostim.cli.main import build
 from neurostim_sim import patient
 from neurostim_sim.main import parser
+from neurostim_torture import main as torture
 from support.cli_document import SECTIONS, TEXT, undocumented
 
 
@@ -25,7 +26,7 @@ def commands(command: Any, name: str) -> dict[str, Any]:
 
 
 SIMULATOR = "neurostim-sim"
-SIMULATOR_COMMANDS = {"neurostim-sim patient": patient.parser}
+SIMULATOR_COMMANDS = {"neurostim-sim patient": patient.parser, "neurostim-sim torture": torture.parser}
 REAL = commands(typer.main.get_command(build()), "neurostim")
 
 
