@@ -19,6 +19,11 @@ VIOLATIONS = {
     "simulator": ("firmware_sim/neurostim_sim/__init__.py", "import neurostim.core.placement"),
     "host-without-simulator": ("src/neurostim/device/__init__.py", "import neurostim_sim"),
     "transport-door": ("src/neurostim/session/__init__.py", "import neurostim.transport"),
+    "nobody-needs-torture": ("firmware_sim/neurostim_sim/__init__.py", "import neurostim_torture.faults"),
+    "torture-monitor": (
+        "firmware_sim/neurostim_torture/monitor/__init__.py",
+        "import neurostim_torture.generate",
+    ),
 }
 
 # What of the core judge and simulator may stand on: definitions only. The rules they apply by themselves.
