@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from neurostim.core.errors import ConfigError
 from neurostim_sim.servers.line import Dice
+from neurostim_torture.at_home import Act, What, live
 from neurostim_torture.faults import Fault
 from neurostim_torture.people import Careless, Greedy, Leaping, Lingering, Stubborn
 from neurostim_torture.person import Person, Plan
@@ -49,6 +50,20 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class AtHome:
+    """A scene at home: what happens there is drawn; the release ends after ``expires_s``."""
+
+    acts: Callable[[Dice], tuple[Act, ...]]
+    expires_s: int = 600
+    lasts_s: int = 12
+
+    def run(self, seed: int) -> Outcome:
+        """Run the acts of a seed."""
+        acts = self.acts(Dice(seed * 0x9E3779B97F4A7C15 + 0x4083E))
+        return live(seed, acts, expires_s=self.expires_s, lasts_ns=self.lasts_s * 1000 * MS)
+
+
+@dataclass(frozen=True, slots=True)
 class Barrier:
     """One barrier.
 
@@ -63,7 +78,7 @@ class Barrier:
         What removes it.
     partners : tuple of str
         Barriers that hide its loss and are removed with it; empty where its loss shows alone.
-    scene : Scene
+    scene : Scene or AtHome
     within : int
         Schedules within which the monitor has to see its loss.
     shows : tuple of str
@@ -74,7 +89,7 @@ class Barrier:
     where: str
     against: str
     cuts: tuple[Cut, ...]
-    scene: Scene
+    scene: Scene | AtHome
     within: int
     partners: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
@@ -264,6 +279,37 @@ TURNED: Final = Cut("neurostim_sim.strikes:_flip_slot", "len(slot.data) // 2", "
 """The bit turns over in the amplitude of the first area: the image stays one that can be read."""
 
 
+def _greedy_patient(dice: Dice) -> tuple[Act, ...]:
+    """A start, and more steps up than there are."""
+    steps = (Act((3500 + 450 * step + dice.below(30)) * MS, "up") for step in range(8))
+    return (Act((300 + dice.below(500)) * MS, "start"), *steps)
+
+
+def _cycling_patient(dice: Dice) -> tuple[Act, ...]:
+    """On and off, and on again."""
+    return tuple(
+        Act((500 + 3000 * time + (0 if what == "start" else 1200) + dice.below(50)) * MS, what)
+        for time in range(7)
+        for what in ("start", "stop")
+    )
+
+
+def _one_start(dice: Dice) -> tuple[Act, ...]:
+    """One start."""
+    return (Act((300 + dice.below(900)) * MS, "start"),)
+
+
+def _lost_at_home(dice: Dice) -> tuple[Act, ...]:
+    """A start, and the device restarts or gets another battery."""
+    what: What = "reset" if dice.below(2) else "battery"
+    return (*_one_start(dice), Act((3000 + dice.below(2000)) * MS, what))
+
+
+def _host_at_home(dice: Dice) -> tuple[Act, ...]:
+    """A start, and a host that loads another program."""
+    return (*_one_start(dice), Act((3000 + dice.below(2000)) * MS, "host"))
+
+
 # ----------------------------------------------------------------------------------------- the table
 
 STARTING: Final = "neurostim_sim.commands.starting"
@@ -271,6 +317,7 @@ JUDGING: Final = "neurostim_sim.judging"
 LOADING: Final = "neurostim_sim.commands.loading"
 OUTPUT: Final = "neurostim_sim.output"
 PACE: Final = "neurostim.session.pace"
+HOME: Final = "neurostim_sim.home"
 
 BARRIERS: Final[tuple[Barrier, ...]] = (
     Barrier(
@@ -696,5 +743,71 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         Scene(_slot_turns, FRESH, sabotage=(TURNED,)),
         4,
         ("digest at arming", "self-test of the slots"),
+    ),
+    Barrier(
+        "patient's range",
+        "device",
+        "an amplitude that nobody released",
+        (
+            Cut(f"{HOME}.mode:Home._step", "if not 0 <= level <= running.program.top:", "if level < 0:"),
+            Cut(
+                f"{HOME}.release:ReleasedProgram.amplitudes",
+                "min(one.max_na, one.min_na + level * one.step_na)",
+                "one.min_na + level * one.step_na",
+            ),
+        ),
+        AtHome(_greedy_patient),
+        2,
+        (),
+        ("approved-range",),
+    ),
+    Barrier(
+        "start lockout",
+        "device",
+        "extreme cycling by a stuck or played-with button",
+        (Cut(f"{HOME}.mode:Home._start", "if seconds:", "if False:"),),
+        AtHome(_cycling_patient, lasts_s=24),
+        2,
+        (),
+        ("no-cycling",),
+    ),
+    Barrier(
+        "off after a reset at home",
+        "device",
+        "output that resumes by itself after a reset or a change of battery",
+        (
+            Cut(
+                f"{HOME}.mode:Home.begin",
+                "self._tell(UsageKind.BOOT, count=self._memory.boot_count)",
+                "self._tell(UsageKind.BOOT, count=self._memory.boot_count)\n    self._start()",
+            ),
+        ),
+        AtHome(_lost_at_home),
+        2,
+        (),
+        ("patient-starts",),
+    ),
+    Barrier(
+        "end of a release",
+        "device",
+        "a release that never expires",
+        (
+            Cut(f"{HOME}.state:HomeState.left_us", "expires_s * 1_000_000", "expires_s * 1_000_000_000"),
+            Cut(f"{HOME}.mode:Home.due", "expires_s * 1_000_000", "expires_s * 1_000_000_000"),
+        ),
+        AtHome(_one_start, expires_s=5),
+        2,
+        (),
+        ("inside-the-release",),
+    ),
+    Barrier(
+        "hosts at home",
+        "device",
+        "a host that changes a released device without taking it back",
+        (Cut(f"{HOME}.mode:Home.refuse", "if self.autonomous and not", "if False and not"),),
+        AtHome(_host_at_home),
+        2,
+        (),
+        ("hosts-change-nothing-at-home",),
     ),
 )

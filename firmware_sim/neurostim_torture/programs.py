@@ -92,6 +92,16 @@ train = { rate = "10 kHz" }
 ramp = { up = "500 ms", down = "500 ms" }
 """,
 }
+_HOME: Final = {
+    "home": """
+[[area]]
+amplitude = "2 mA"
+contacts = { 3 = "-100 %", 5 = "+100 %" }
+pulse = { width = "200 us", recharge = "active-symmetric" }
+train = { rate = "50 Hz" }
+ramp = { up = "2 s", down = "1 s" }
+""",
+}
 NAMES: Final = tuple(_TEXTS)
 STEPS: Final = 8
 STEP_NA: Final = 100_000
@@ -204,4 +214,6 @@ def device_profile() -> Profile:
 @cache
 def prepared(name: str) -> Prepared:
     """One of `NAMES`."""
-    return Prepared(name, parse_program(_HEAD.format(name=name) + _TEXTS[name]), (lead("octrode"),))
+    return Prepared(
+        name, parse_program(_HEAD.format(name=name) + {**_TEXTS, **_HOME}[name]), (lead("octrode"),)
+    )

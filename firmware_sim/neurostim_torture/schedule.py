@@ -111,9 +111,9 @@ def run(
         world.kill(host)
     world.pass_ns(AFTERWARDS_NS)
     world.close()
-    world.see(_books(world))
+    world.see(books_of(world))
     flows = [one for one in world.records if isinstance(one, r.Flow)]
-    monitor = Monitor(_setting(world))
+    monitor = Monitor(setting_of(world))
     for record in world.records:
         monitor.see(record)
     if keep is not None:
@@ -133,7 +133,8 @@ def run(
     )
 
 
-def _setting(world: World) -> r.Setting:
+def setting_of(world: World) -> r.Setting:
+    """What the monitor may take for granted in a world."""
     able = device_profile().capabilities
     return r.Setting(
         tick_ns=able.grid.tick_ns,
@@ -153,7 +154,8 @@ def _setting(world: World) -> r.Setting:
     )
 
 
-def _books(world: World) -> r.Books:
+def books_of(world: World) -> r.Books:
+    """What counters and journals say when everything is over."""
     memory = world.device.memory
     announced = begun = decided = 0
     for name in sorted(world.disk.files):

@@ -62,13 +62,15 @@ def counters_are_the_charge(history: History) -> Iterator[Violation]:
 def unseen_ac(history: History, contact: int) -> int:
     """The most that may be counted too much at a contact for one loss of power [aC]: see `Bounds`."""
     setting, most = history.setting, 0
+    home = any(dose.flow.by == "patient" for dose in history.doses)
+    unseen_ns = setting.bounds.unseen_home_ns if home else setting.bounds.unseen_ns
     for program in setting.programs:
         charge = 0
         for area in program.areas:
             share = abs(dict(area.shares).get(contact, 0))
             if share:
                 numerator, denominator = area.period
-                units = setting.bounds.unseen_ns * denominator // numerator + 3
+                units = unseen_ns * denominator // numerator + 3
                 step = setting.step_na * area.ratio
                 size = (area.approved.max_na * share // (1000 * step) + 1) * step
                 phases = 2 if area.recharge == "triphasic" else 1

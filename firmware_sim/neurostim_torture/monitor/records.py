@@ -99,11 +99,10 @@ class Bounds:
     or of the journal; ``stop_intent`` after a person asked for a stop; ``stop_taken`` after the device took
     a stop frame, ``emergency`` after it took an emergency stop; ``soft_stop`` after it took a soft stop;
     ``watchdog`` after the processor stood still; ``lease`` is the oldest frame that may raise output;
-    ``token`` the age of an arm token; ``open_pulses`` how many pulses an open contact may see,
-    ``net_na`` and ``net_ac`` what a failing source may leave
-    at a contact for ever and in all; ``unseen_ns`` is how long output may have run since the
-    counters were last stored: for each loss of power they may count what the program gives in that time too
-    much, and ``unseen_permille`` of it.
+    ``token`` the age of an arm token; ``open_pulses`` how many pulses an open contact may see, ``net_na`` and
+    ``net_ac`` what a failing source may leave at a contact for ever and in all; ``unseen_ns`` is how long
+    output may have run since the counters were last stored, ``unseen_home_ns`` at home: for each loss of
+    power they may count what the program gives in that time too much, and ``unseen_permille`` of it.
     """
 
     silence_ns: int = 500 * MS
@@ -122,6 +121,7 @@ class Bounds:
     patient_starts: int = 5
     patient_starts_within_ns: int = 60 * SECOND
     unseen_ns: int = 1_510 * MS
+    unseen_home_ns: int = 61_510 * MS
     unseen_permille: int = 50
     pairing_tries: int = 3
     pairing_lockout_ns: int = 600 * SECOND
