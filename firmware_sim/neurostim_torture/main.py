@@ -114,11 +114,12 @@ def _campaign(options: argparse.Namespace) -> int:
         keep=options.keep,
         tell=tell,
     )
-    _tell_failures(tally.failures, shrinks=not options.no_shrink)
     if options.report is not None:
         command = f"neurostim-sim torture --seed {options.seed} --schedules {options.schedules}"
         text = report.page(tally, command=command, generator=options.generator, first=options.seed)
         options.report.write_text(text, encoding="utf-8")
+    # After the report: making a failing schedule small takes a while, and may be cut.
+    _tell_failures(tally.failures, shrinks=not options.no_shrink)
     if options.json:
         print(json.dumps(tally.as_dict()))
     else:
