@@ -15,6 +15,7 @@ from neurostim.core.errors import ConfigError
 from neurostim_sim.servers.line import Dice
 from neurostim_torture.at_home import Act, What, live
 from neurostim_torture.faults import Fault
+from neurostim_torture.intruder import Intruding
 from neurostim_torture.people import Careless, Greedy, Leaping, Lingering, Stubborn
 from neurostim_torture.person import Person, Plan
 from neurostim_torture.removal import Cut, removed
@@ -78,7 +79,7 @@ class Barrier:
         What removes it.
     partners : tuple of str
         Barriers that hide its loss and are removed with it; empty where its loss shows alone.
-    scene : Scene or AtHome
+    scene : Scene, AtHome or Intruding
     within : int
         Schedules within which the monitor has to see its loss.
     shows : tuple of str
@@ -89,7 +90,7 @@ class Barrier:
     where: str
     against: str
     cuts: tuple[Cut, ...]
-    scene: Scene | AtHome
+    scene: Scene | AtHome | Intruding
     within: int
     partners: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
@@ -809,5 +810,15 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         2,
         (),
         ("hosts-change-nothing-at-home",),
+    ),
+    Barrier(
+        "key of a paired device",
+        "device",
+        "forged commands: a host without a key",
+        (Cut(f"{JUDGING}:_check_key", "if request.KEYED or (", "if False and ("),),
+        Intruding(),
+        2,
+        (),
+        ("others-change-nothing",),
     ),
 )
