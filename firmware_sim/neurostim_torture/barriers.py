@@ -20,6 +20,7 @@ from neurostim_torture.people import Careless, Greedy, Leaping, Lingering, Stubb
 from neurostim_torture.person import Person, Plan
 from neurostim_torture.removal import Cut, removed
 from neurostim_torture.schedule import Outcome, Schedule, run
+from neurostim_torture.unjudged import Unjudged
 
 MS: Final = 1_000_000
 FIRST_SEED: Final = 1
@@ -79,7 +80,7 @@ class Barrier:
         What removes it.
     partners : tuple of str
         Barriers that hide its loss and are removed with it; empty where its loss shows alone.
-    scene : Scene, AtHome or Intruding
+    scene : Scene, AtHome, Intruding or Unjudged
     within : int
         Schedules within which the monitor has to see its loss.
     shows : tuple of str
@@ -90,7 +91,7 @@ class Barrier:
     where: str
     against: str
     cuts: tuple[Cut, ...]
-    scene: Scene | AtHome | Intruding
+    scene: Scene | AtHome | Intruding | Unjudged
     within: int
     partners: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
@@ -820,5 +821,25 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         2,
         (),
         ("others-change-nothing",),
+    ),
+    Barrier(
+        "device limits at loading",
+        "device",
+        "over-amplitude or charge from a slip of units, in a host without a gate",
+        (Cut(f"{LOADING}:_load_commit", "within_limits(device, image, request.ranges)", "pass"),),
+        Unjudged(),
+        1,
+        ("device limits at arming",),
+        ("contact-current",),
+    ),
+    Barrier(
+        "device limits at arming",
+        "device",
+        "over-amplitude or charge from a slip of units, in a host without a gate",
+        (Cut(f"{STARTING}:_arm", "within_limits(device, image, slot.ranges)", "pass"),),
+        Unjudged(),
+        1,
+        ("device limits at loading",),
+        ("contact-current",),
     ),
 )
