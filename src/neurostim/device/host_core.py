@@ -271,12 +271,17 @@ class HostCore:
     def next_deadline_ns(self) -> int | None:
         """When `poll` has something to do next [ns], or None."""
         due = sooner(self._stops.due_ns(), self._runner.due_ns())
-        if self.state is LinkState.OPEN:
-            due = sooner(sooner(due, self._doubts.due_ns()), self._heard_ns + SILENT_NS)
-            due = sooner(due, self._heart.due_ns)
-        elif self.state is LinkState.SILENT:
-            due = sooner(sooner(due, self._heard_ns + SESSION_TIMEOUT_US * 1000), self._heart.due_ns)
-        return due
+        state = self.state
+        if state is LinkState.OPEN:
+            watch_ns = self._heard_ns + SILENT_NS
+            due = sooner(due, self._doubts.due_ns())
+        elif state is LinkState.SILENT:
+            watch_ns = self._heard_ns + SESSION_TIMEOUT_US * 1000
+        else:
+            return due
+        beat_ns = self._heart.due_ns
+        first_ns = min(watch_ns, beat_ns)
+        return first_ns if due is None or first_ns < due else due
 
     def take_output(self) -> Outgoing | None:
         """Bytes to write now, or None."""

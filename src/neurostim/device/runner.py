@@ -90,7 +90,9 @@ class Runner:
         for lane in self.lanes:
             task = lane.current
             if task is not None:
-                due = sooner(sooner(due, task.resume_ns), task.deadline_ns)
+                for moment in (task.resume_ns, task.deadline_ns):
+                    if moment is not None and (due is None or moment < due):
+                        due = moment
         return due
 
     def poll(self) -> None:
@@ -295,4 +297,4 @@ def sooner(one: int | None, other: int | None) -> int | None:
     """The earlier of two moments, where None is never [ns]."""
     if one is None or other is None:
         return one if other is None else other
-    return min(one, other)
+    return min(other, one)

@@ -337,10 +337,9 @@ def _encode(
     *, sequence: int, kind: str, at: str, host_ns: int, data: Mapping[str, Json], previous: str
 ) -> tuple[Record, bytes]:
     _require_plain(data, kind)
-    body = {"at": at, "data": data, "host_ns": host_ns, "kind": kind, "prev": previous, "seq": sequence}
-    digest = _digest(body)
-    sealed = {**body, "hash": digest}
-    line = _canonical({**sealed, "crc": _crc(sealed)}) + b"\n"
+    text = _Text(at, data, host_ns, kind, previous, sequence)
+    digest = text.digest()
+    line = text.line(text.crc(digest), digest) + b"\n"
     if len(line) > MAX_LINE:
         raise ConfigError(
             f"a journal record of kind {kind!r} has {len(line)} bytes", allowed=f"at most {MAX_LINE}"
@@ -353,13 +352,15 @@ def _decode(line: bytes, path: Path, number: int, previous: str) -> Record:
         found = json.loads(line, parse_float=_refuse_float, parse_constant=_refuse_float)
     except (ValueError, RecursionError) as error:
         raise _tampered(path, number, "it is not readable") from error
-    if not isinstance(found, dict) or tuple(sorted(found)) != _FIELDS or _canonical(found) != line:
+    if not isinstance(found, dict) or tuple(sorted(found)) != _FIELDS:
         raise _tampered(path, number, "it is not in the form it was written in")
-    crc = found.pop("crc")
-    if crc != _crc(found):
+    text = _Text(found["at"], found["data"], found["host_ns"], found["kind"], found["prev"], found["seq"])
+    crc, digest = found["crc"], found["hash"]
+    if text.line(crc, digest) != line:
+        raise _tampered(path, number, "it is not in the form it was written in")
+    if crc != text.crc(digest):
         raise _tampered(path, number, "its check sum is wrong")
-    digest = found.pop("hash")
-    if digest != _digest(found):
+    if digest != text.digest():
         raise _tampered(path, number, "its digest is wrong")
     if found["prev"] != previous:
         raise _tampered(path, number, "it does not follow the record before it")
@@ -371,17 +372,38 @@ def _decode(line: bytes, path: Path, number: int, previous: str) -> Record:
     return Record(sequence, kind, at, host_ns, data, digest)
 
 
-def _canonical(body: Mapping[str, Json]) -> bytes:
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return text.encode("ascii")
+class _Text:
+    """The canonical text of one record: keys in order of name, each value encoded once for all its uses."""
+
+    __slots__ = ("_after", "_at", "_data")
+
+    def __init__(
+        self, at: Json, data: Json, host_ns: Json, kind: Json, previous: Json, sequence: Json
+    ) -> None:
+        # What a journal writes has the order ("at", "crc", "data", "hash", then all these).
+        after = {"host_ns": host_ns, "kind": kind, "prev": previous, "seq": sequence}
+        self._at, self._data, self._after = _canonical(at), _canonical(data), _canonical(after)[1:]
+
+    def digest(self) -> str:
+        """Digest of the record, without itself and the check sum."""
+        return hashlib.sha256(
+            f'{{"at":{self._at},"data":{self._data},{self._after}'.encode("ascii")
+        ).hexdigest()
+
+    def crc(self, digest: Json) -> str:
+        """Check sum of the record with its digest."""
+        text = f'{{"at":{self._at},"data":{self._data},"hash":{_canonical(digest)},{self._after}'
+        return f"{zlib.crc32(text.encode('ascii')):08x}"
+
+    def line(self, crc: Json, digest: Json) -> bytes:
+        """The whole record."""
+        seals = f'"crc":{_canonical(crc)},"data":{self._data},"hash":{_canonical(digest)}'
+        return f'{{"at":{self._at},{seals},{self._after}'.encode("ascii")
 
 
-def _digest(body: Mapping[str, Json]) -> str:
-    return hashlib.sha256(_canonical(body)).hexdigest()
-
-
-def _crc(body: Mapping[str, Json]) -> str:
-    return f"{zlib.crc32(_canonical(body)):08x}"
+_canonical: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+).encode
 
 
 def _require_plain(value: Json, place: str) -> None:

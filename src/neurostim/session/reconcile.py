@@ -155,8 +155,9 @@ def _bounds(delivered: Delivered, dose: DoseRecord) -> _Bounds:
         at_least_ns = max(_steady_ns(delivered, dose, lasted_ns), 0)
     bounds = {}
     for index in range(len(delivered.image.areas)):
-        most = [_area(delivered, index, level, at_most_ns) for level in delivered.levels[index]]
-        least = [_area(delivered, index, level, at_least_ns) for level in delivered.levels[index]]
+        schedules = [_schedule(delivered, index, level) for level in dict.fromkeys(delivered.levels[index])]
+        most = [_area(one, index, at_most_ns) for one in schedules]
+        least = [_area(one, index, at_least_ns) for one in schedules]
         bounds[index] = (
             (min(pulses for pulses, _ in least), max(pulses for pulses, _ in most)),
             (min(charge for _, charge in least), max(charge for _, charge in most)),
@@ -178,11 +179,14 @@ def _steady_ns(delivered: Delivered, dose: DoseRecord, lasted_ns: int) -> int:
     return (delivered.declined_tick - dose.start_tick) * image.grid.tick_ns - shift_ns
 
 
-def _area(delivered: Delivered, index: int, level_na: int, duration_ns: int) -> tuple[int, int]:
+def _schedule(delivered: Delivered, index: int, level_na: int) -> Schedule:
     areas = list(delivered.image.areas)
     areas[index] = replace(areas[index], amplitude_na=level_na)
-    schedule = Schedule.from_image(replace(delivered.image, areas=tuple(areas)))
+    return Schedule.from_image(replace(delivered.image, areas=tuple(areas)))
+
+
+def _area(schedule: Schedule, index: int, duration_ns: int) -> tuple[int, int]:
     area = schedule.dose(duration_ns).areas[index]
     # The device counts every cathodic phase: of a triphasic pulse the anodes pass theirs in the middle one.
-    sides = 2 if areas[index].recharge is Recharge.TRIPHASIC else 1
+    sides = 2 if schedule.image.areas[index].recharge is Recharge.TRIPHASIC else 1
     return area.pulses, area.stimulation_ac * sides
