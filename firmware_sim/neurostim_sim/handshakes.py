@@ -71,6 +71,14 @@ class Handshakes:
         """Forget the channels of a host whose key is erased."""
         self._held = [one for one in self._held if one.session.host != host_id]
 
+    def drop_sessions_of(self, host_id: bytes) -> None:
+        """Forget the channels for sessions that a host's replaced key has made."""
+        self._held = [
+            one
+            for one in self._held
+            if one.purpose is not HandshakePurpose.SESSION or one.session.host != host_id
+        ]
+
     def _expire(self, now_ns: int) -> None:
-        if self._held and self._held[0].until_ns < now_ns:
+        if any(one.until_ns < now_ns for one in self._held):
             self._held = [one for one in self._held if one.until_ns >= now_ns]

@@ -132,11 +132,21 @@ class Keyring:
         """Powered time for which pairing stays locked [s], rounded up."""
         return max(0, -(-(self._locked_until_ns - self._clock.now_ns) // SECOND_NS))
 
-    def wrong_code(self) -> None:
-        """Count a wrong code; durable when this returns, so that no reset gives the try back."""
+    def begin_try(self) -> None:
+        """Count a code as wrong before it is looked at; durable when this returns, whatever comes then."""
         self.failures += 1
         if self.failures % m.PAIRING_TRIES == 0:
             self._locked_until_ns = self._clock.now_ns + m.PAIRING_LOCKOUT_S * SECOND_NS
+        self._save()
+
+    def right_code(self) -> None:
+        """Give the try that was begun back."""
+        self.failures -= 1
+        self._locked_until_ns = 0
+        self._save()
+
+    def wrong_code(self) -> None:
+        """Log that the code of the try that was begun was wrong."""
         self._memory.note(self._clock.now_us, EventCode.PAIRING_FAILED, value=self.failures)
         self._save()
 

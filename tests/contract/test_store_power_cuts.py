@@ -71,6 +71,7 @@ def stopped() -> Host:
 
 
 def wrong_code(host: Host) -> None:
+    host.core.keyring.begin_try()
     host.core.keyring.wrong_code()
 
 

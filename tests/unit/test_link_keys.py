@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -126,6 +127,17 @@ def test_pairing_again_replaces_the_key_and_ends_the_sessions_under_the_old_one(
     assert old.session not in core.sessions.open
     assert old.greet().code is ErrorCode.AUTHENTICATION_FAILED
     new.hello()
+
+
+def test_pairing_again_forgets_the_channels_made_with_the_old_key() -> None:
+    core = fresh()
+    old, new = paired(core), SecureBench(core)
+    new._shakes = 100
+    old.shake(HandshakePurpose.SESSION, old.key)
+    assert isinstance(new.pair(), m.PairReply)
+    assert old.ask_anyway(m.Hello(old.host, 1, Role.CONTROL, bytes(16))) is None
+    assert core.sessions.open == {}
+    assert isinstance(new.ask(m.Pair("bench")), m.PairReply)
 
 
 def test_a_lost_answer_to_pair_may_be_asked_for_again_and_is_the_same() -> None:
@@ -255,7 +267,7 @@ def test_a_wrong_code_is_durable_before_it_is_answered() -> None:
         wrong_codes(host, 1)
         kept = fresh(medium=_copy(medium)).keyring
         assert kept.failures == tried
-    # No store, no answer: who cuts the supply at the right moment does not get the try back.
+    # No store, no answer.
     before = medium.writes
     medium.cut_after = before
     host.channel = None
@@ -263,6 +275,34 @@ def test_a_wrong_code_is_durable_before_it_is_answered() -> None:
     host._say(pack(message, **NO_SESSION))
     assert host.heard() == []
     assert host.core.dead
+
+
+def test_a_supply_that_is_cut_when_no_answer_comes_gives_no_try_back() -> None:
+    medium = MemoryMedium()
+    host = SecureBench(fresh(medium=medium))
+    tried = []
+    for code in (WRONG, host.core.label_code):
+        host.core.restart()
+        # What was durable when the device began to answer, or did not.
+        kept: list[int] = []
+        ring = host.core.keyring
+        ring._save = _watched(ring._save, lambda kept=kept: kept.append(_kept_failures(medium)))
+        host.pair(code)
+        tried.append(kept[0])
+    assert tried == [1, 2]
+    assert _kept_failures(medium) == 0
+
+
+def _watched(save: Callable[[], None], look: Callable[[], None]) -> Callable[[], None]:
+    def both() -> None:
+        save()
+        look()
+
+    return both
+
+
+def _kept_failures(medium: MemoryMedium) -> int:
+    return fresh(medium=_copy(medium)).keyring.failures
 
 
 def _copy(medium: MemoryMedium) -> MemoryMedium:
@@ -320,6 +360,7 @@ def test_the_lockout_is_told_rounded_up() -> None:
     core = fresh()
     ring: Keyring = core.keyring
     for _ in range(3):
+        ring.begin_try()
         ring.wrong_code()
     core.advance(1)
     assert ring.locked_s == 600

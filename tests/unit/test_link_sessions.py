@@ -19,6 +19,7 @@ from neurostim.wire.messages import (
     Role,
     StopCause,
 )
+from neurostim.wire.pairing import pairing_psk, parse_code
 from neurostim_sim.core import DeviceCore
 from neurostim_sim.hardware import BATTERY_SECONDS
 from neurostim_sim.profiles import profile
@@ -168,7 +169,7 @@ def test_a_new_session_inherits_no_living_heartbeat() -> None:
 def test_a_hello_names_the_host_of_its_channel() -> None:
     ward = Ward(A, B)
     ward[B].shake(HandshakePurpose.SESSION, ward[B].key)
-    assert ward[B].ask(m.Hello(A, 1, Role.CONTROL, bytes(16))).code is ErrorCode.AUTHENTICATION_FAILED
+    assert ward[B].ask(m.Hello(A, 1, Role.CONTROL, bytes(16))).code is ErrorCode.MALFORMED
     assert ward.core.sessions.open == {}
 
 
@@ -190,6 +191,17 @@ def test_a_channel_is_forgotten_after_two_seconds() -> None:
     ward.pass_until(2 * S + 1)
     assert ward[A].ask_anyway(m.Hello(A, 1, Role.CONTROL, bytes(16))) is None
     assert ward.core.sessions.open == {}
+
+
+def test_a_channel_is_forgotten_in_time_also_behind_one_for_pairing() -> None:
+    ward = Ward(A, B)
+    ward[B].shake(HandshakePurpose.PAIR, pairing_psk(parse_code(ward.core.label_code)))
+    ward[A].shake(HandshakePurpose.SESSION, ward[A].key)
+    ward.core.advance(2 * S)
+    assert isinstance(ward[B].ask(m.Pair("bench")), m.PairReply)
+    ward.core.advance(2 * S + 1)
+    assert ward[A].ask_anyway(m.Hello(A, 1, Role.CONTROL, bytes(16))) is None
+    assert isinstance(ward[B].ask(m.Pair("bench")), m.PairReply)
 
 
 def test_two_channels_are_held_and_the_oldest_goes() -> None:

@@ -39,12 +39,18 @@ def _handshake(device: DeviceCore, request: m.Handshake, _session: Session | Non
         psk = key
     serial = device.profile.capabilities.serial_number
     responder = Responder(psk, prologue(request.purpose, request.host_id, serial), device.entropy(KEY_BYTES))
+    pairing = request.purpose is HandshakePurpose.PAIR
+    if pairing:
+        # Counted before anything depends on the code: a supply that is cut at silence gives no try back.
+        device.keyring.begin_try()
     try:
         responder.read(request.noise)
     except ProtocolError as error:
-        if request.purpose is HandshakePurpose.PAIR:
+        if pairing:
             device.keyring.wrong_code()
         raise Refusal(ErrorCode.AUTHENTICATION_FAILED) from error
+    if pairing:
+        device.keyring.right_code()
     try:
         answer = responder.write()
     except ProtocolError as error:
@@ -93,6 +99,7 @@ def _pair(device: DeviceCore, request: m.Pair, session: Session | None) -> Reply
     except PairingsFull as error:
         raise Refusal(ErrorCode.PAIRINGS_FULL) from error
     # From here on nobody is in a session whom the new key, or another one, did not let in.
+    device.link.handshakes.drop_sessions_of(session.host)
     for other in list(device.sessions.open.values()):
         if first or other.host == session.host:
             device.close_session(other)

@@ -24,7 +24,7 @@ def _hello(device: DeviceCore, request: m.Hello, session: Session | None) -> Rep
     if session is None or session.channel is None:
         session = device.sessions.same(request)
     elif request.host_id != session.host:
-        raise Refusal(ErrorCode.AUTHENTICATION_FAILED, 0, "the channel is of another host")
+        raise Refusal(ErrorCode.MALFORMED, 0, "the channel is of another host")
     elif session.number not in device.sessions.open:
         session.nonce = request.nonce
     elif request.nonce != session.nonce:
