@@ -134,6 +134,24 @@ def test_a_keyring_that_protects_nothing_is_refused(ring, monkeypatch):
     assert ring.held == {}
 
 
+@pytest.mark.parametrize("best", [0.6, 5])
+def test_a_chain_of_keyrings_is_as_good_as_its_best_and_uses_no_other(ring, monkeypatch, best):
+    good, plain = Ring(), Ring()
+    monkeypatch.setattr(good, "priority", best)
+    monkeypatch.setattr(plain, "priority", 0.5)
+    monkeypatch.setattr(ring, "priority", 10)
+    monkeypatch.setattr(ring, "backends", [plain, good], raising=False)
+    store = KeyringStore(Chances())
+    if best < 1:
+        with pytest.raises(KeyStoreError) as caught:
+            store.put("A-1", KEY)
+        assert caught.value.code == "no-keyring"
+    else:
+        store.put("A-1", KEY)
+    assert bool(good.held) == (best > 1)
+    assert plain.held == ring.held == {}
+
+
 def test_a_keyring_that_forgets_is_noticed_when_a_key_is_put(ring):
     ring.forgets = True
     with pytest.raises(KeyStoreError):
@@ -230,7 +248,18 @@ def test_every_altered_part_of_the_file_is_noticed(tmp_path, field):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "nonsense", '{"format": "neurostim keys 2"}', '{"format": "neurostim keys 1"}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "nonsense",
+        '{"format": "neurostim keys 2"}',
+        '{"format": "neurostim keys 1"}',
+        "[" * 100_000,
+        '{"format": "neurostim keys 1", "hardness": {"lanes": 1e999}, "salt": "", "nonce": ""}',
+    ],
+    ids=range(8),
 )
 def test_another_file_is_no_file_of_keys(tmp_path, text):
     path = tmp_path / "keys"

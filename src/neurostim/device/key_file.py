@@ -144,7 +144,7 @@ class KeyFile:
             hardness = Hardness(**{name: int(value) for name, value in head["hardness"].items()})
             salt, nonce = bytes.fromhex(head["salt"]), bytes.fromhex(head["nonce"])
             sealed = base64.b64decode(outer["sealed"], validate=True)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise self._not_keys() from error
         if len(nonce) != _NONCE_BYTES or len(salt) != _SALT_BYTES:
             raise self._not_keys()

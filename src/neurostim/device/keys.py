@@ -131,6 +131,8 @@ class KeyringStore:
 
         if self._backend is None:
             backend = keyring.get_keyring()
+            # A chain ranks above all it is made of, and goes on to lesser ones: only its best is asked.
+            backend = max(getattr(backend, "backends", ()), key=lambda one: one.priority, default=backend)
             # Below 1 are those that keep nothing, or keep it for everybody to read.
             if backend.priority < 1:
                 raise KeyStoreError(

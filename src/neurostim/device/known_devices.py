@@ -38,7 +38,7 @@ class KnownDevices:
             read = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self._unusable(str(error)) from error
         if not isinstance(read, dict) or not all(isinstance(place, str) for place in read.values()):
             raise self._unusable("it does not list devices")
