@@ -135,5 +135,5 @@ def test_a_mute_listener_is_told_as_one_that_does_not_answer(tmp_path: Path) -> 
         url = f"socket://127.0.0.1:{mute.getsockname()[1]}"
         code, document, _ = ended(*words(tmp_path, url, "1 s", "--json"))
     assert code == exits.DEVICE
-    assert "has not answered HELLO" in document["message"]
+    assert "has not answered IDENTIFY" in document["message"]
     assert "address" in document["remedy"]
