@@ -215,6 +215,11 @@ def _injected(what: str) -> Faults:
     return faults
 
 
+def _source_fails(dice: Dice) -> tuple[Fault, ...]:
+    """The recharge source falls by 1 % early in a dose of 10 kHz."""
+    return (_at_frame("mismatch", "HEARTBEAT", 3 + dice.below(5), dice.below(100) * MS),)
+
+
 def _stop_lost(dice: Dice) -> tuple[Fault, ...]:
     """The line loses the first stop, and the first emergency stop after it."""
     return (_frame("drop", "host", "STOP"), _frame("drop", "host", "EMERGENCY_STOP"))
@@ -623,7 +628,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
                 "if code in (see.NOTHING, see.IMBALANCE):",
             ),
         ),
-        Scene(_injected("mismatch"), {**OUTPUT_ON, "program": "kilohertz", "end": "complete"}),
+        Scene(_source_fails, {**OUTPUT_ON, "program": "kilohertz", "end": "complete"}),
         6,
     ),
     Barrier(
