@@ -20,6 +20,7 @@ from neurostim_sim.servers.attached import AttachedDevice
 from neurostim_sim.servers.clock import Clock
 from neurostim_sim.servers.ports import Endpoint, PtyPort, TcpPort
 
+MOST_HOSTS: Final = 32
 LONGEST_WAIT_NS: Final = 200_000_000
 CLOSING_NS: Final = 1_000_000_000
 
@@ -60,6 +61,7 @@ class Hosts:
     def hear(self, endpoint: Endpoint, data: bytes, now_ns: int) -> None:
         """Pass on what a host has said."""
         self._device.hear(data, now_ns, self._lines[endpoint])
+        self._lines[endpoint] = self._lines.pop(endpoint)
 
     def send(self, now_ns: int) -> None:
         """Send to each host what is for it."""
@@ -75,7 +77,11 @@ class Hosts:
             self.remove(endpoint)
 
     def __iter__(self) -> Iterator[Endpoint]:
+        """All of them, who was heard last at the end."""
         return iter(list(self._lines))
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
 
 class Port(Protocol):
@@ -216,22 +222,30 @@ class Bench:
         elif isinstance(source, TcpPort):
             client = source.accept()
             if client is not None:
+                if len(self._hosts) >= MOST_HOSTS:
+                    # A host that lives is heard all the time; who was not for longest makes room.
+                    self._hang_up_on(next(iter(self._hosts)))
                 self._hosts.add(client)
                 self._selector.register(client, selectors.EVENT_READ)
         elif self._plugged:
             self._hear(source)
 
     def _hear(self, endpoint: Endpoint) -> None:
+        if endpoint not in self._hosts:
+            return  # it made room for another meanwhile
         data = endpoint.read()
         if data is None:
-            self._selector.unregister(endpoint)
-            self._hosts.remove(endpoint)
+            self._hang_up_on(endpoint)
             return
         if data:
             now_ns = self._now_ns()
             self._hosts.hear(endpoint, data, now_ns)
             self._device.advance(now_ns)
             self._send(now_ns)
+
+    def _hang_up_on(self, endpoint: Endpoint) -> None:
+        self._selector.unregister(endpoint)
+        self._hosts.remove(endpoint)
 
     def _obey(self, words: list[str]) -> None:
         try:

@@ -190,7 +190,7 @@ class TcpPort:
             return None
         try:
             return TcpClient(self._listener.accept()[0])
-        except (BlockingIOError, ConnectionError):
+        except OSError:  # gone again, or no descriptor is left: whoever is served goes on being served
             return None
 
     def close(self) -> None:

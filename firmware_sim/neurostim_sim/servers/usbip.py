@@ -135,7 +135,7 @@ class UsbIpPort:
             return None
         try:
             return self._listener.accept()[0]
-        except (BlockingIOError, ConnectionError):
+        except OSError:  # gone again, or no descriptor is left: whoever is served goes on being served
             return None
 
     def close(self) -> None:
