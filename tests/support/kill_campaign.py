@@ -35,9 +35,9 @@ HOST: Final = Path(__file__).with_name("killed_host.py")
 class Killed:
     """One kill.
 
-    ``known`` is ``settled`` (no start was open), ``not delivered``, ``delivered`` or ``uncertain``;
-    ``on`` says whether output was on when the host died; ``silent_ns`` is how long after that the last pulse ended, by
-    the device's clock [ns]; ``doses`` is how many the device had counted in that session.
+    ``known`` is ``settled`` (no start was open), ``not delivered``, ``delivered`` or ``uncertain``. Whether
+    output was on when the host died is ``on``, how long after that the last pulse ended by the clock of the
+    device ``silent_ns`` [ns], and how many doses it had counted in that session ``doses``.
     """
 
     place: str
