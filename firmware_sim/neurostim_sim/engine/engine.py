@@ -263,7 +263,7 @@ class PulseEngine:
     @property
     def clipping(self) -> bool:
         """Whether the rail limited the last pulse of an area."""
-        return bool(self._machine.state[:, at.S_CLIPPING].any())
+        return any(self._machine.state[:, at.S_CLIPPING].tolist())
 
     @property
     def machine(self) -> Machine:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from neurostim_sim.engine.plan import INFINITE, AreaPlan
 
@@ -82,6 +83,7 @@ class Runs:
     vectors: tuple[Vector, ...]
 
 
+@lru_cache(maxsize=4096)
 def window_runs(plan: AreaPlan, amplitude_na: int, length: int) -> Runs:
     """The runs of a whole window of ``length`` ticks without a soft stop, by unit of the window."""
     count = plan.nominal_units(length)

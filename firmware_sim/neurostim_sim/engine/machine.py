@@ -64,6 +64,11 @@ def contacts_of(image: ProgramImage) -> tuple[int, ...]:
     return tuple(sorted({contact for area in image.areas for contact, _ in area.shares}))
 
 
+def room_for_rows(contacts: int) -> int:
+    """Rows that a kernel needs room for where nobody keeps them."""
+    return 256 + 64 * contacts
+
+
 def build(
     image: ProgramImage,
     plans: Sequence[AreaPlan],
@@ -113,7 +118,7 @@ def build(
         contact=contact_rows,
         output=np.array(physics.numbers(), np.float64),
         dose=np.zeros((width, at.D_COUNT), np.int64),
-        rows=np.zeros((ROWS if record else 256 + 64 * width, at.T_COUNT), np.int64),
+        rows=np.zeros((ROWS if record else room_for_rows(width), at.T_COUNT), np.int64),
         filled=np.zeros(1, np.int64),
         seen=np.zeros((NOTES, at.V_COUNT), np.int64),
         noticed=np.zeros(1, np.int64),

@@ -6,7 +6,7 @@ Nothing here keeps state; the engine's accumulators start from these numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from neurostim.core.image import Grid, ImageArea, ProgramImage
@@ -168,6 +168,7 @@ def misfits(plan: AreaPlan) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=256)
 def _window_spills(plan: AreaPlan) -> bool:
     # Windows repeat on the tick grid after at most tick_ns of them, so these are all the cases there are.
     for n in range(plan.grid.tick_ns + 1):
