@@ -152,6 +152,28 @@ def test_a_host_changes_nothing_at_home_and_its_stop_still_works(clinic):
     assert not core.output_on
 
 
+@pytest.mark.hazard("home-tamper")
+def test_a_start_that_is_refused_at_home_leaves_what_the_patient_started(clinic):
+    clinic.load(0, "Walking")
+    clinic.release()
+    clinic.leave()
+    core = clinic.device.core
+    core.press(Button.START)
+    clinic.pass_time(10)
+    clinic.come_back()
+    program = load_preset("tonic")
+    leads = [lead(one) for one in program.leads]
+    clock = clinic.stimulator.clock
+    with Session(clinic.stimulator, program, leads, clinic.folder, subject=SUBJECT, clock=clock) as session:
+        with pytest.raises(CommandRefused) as refused:
+            session.measure()
+        path = session.journal_path
+    assert refused.value.refusal is ErrorCode.AUTONOMOUS
+    assert "start_failed" in [record.kind for record in read_journal(path).records]
+    clinic.leave()
+    assert core.output_on
+
+
 @pytest.mark.hazard("wrong-device")
 def test_another_subject_is_refused_until_the_device_is_retired(clinic):
     with pytest.raises(CommandRefused) as refused:

@@ -237,6 +237,17 @@ def test_a_host_that_falls_silent_does_not_end_what_the_patient_started() -> Non
     assert bench.core.output_on
 
 
+def test_a_controlling_host_may_leave_and_output_of_the_patient_stays() -> None:
+    bench = HomeBench()
+    bench.send_home()
+    bench.core.press(Button.START)
+    bench.core.advance(bench.core.clock.true_ns + 5 * S)
+    bench.hello()
+    assert isinstance(bench.ask(m.Goodbye()), m.GoodbyeReply)
+    bench.core.advance(bench.core.clock.true_ns + 5 * S)
+    assert bench.core.output_on
+
+
 # -------------------------------------------------------------------------- usage and take-back
 
 

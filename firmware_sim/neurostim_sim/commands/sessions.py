@@ -93,13 +93,15 @@ def _grant(device: DeviceCore, request: m.Hello, number: int) -> tuple[Role, Err
 def _heartbeat(device: DeviceCore, request: m.Heartbeat, session: Session | None) -> Reply:
     assert session is not None
     age_ns = m.SUPERVISOR_TOKEN_MAX_AGE_US * US
-    living = session.beat((request.ui_token, request.journal_token), device.now_ns, age_ns)
+    tokens = (request.ui_token, request.journal_token)
+    living = session.beat(tokens, device.now_ns, session.lease_us * US, age_ns)
     return m.HeartbeatReply(device.now_us, device.now_ticks, device.state, living, device.dose_number)
 
 
 def _goodbye(device: DeviceCore, _request: Request, session: Session | None) -> Reply:
     assert session is not None
-    if session.role is Role.CONTROL and device.state in ON:
+    # At home output is the patient's own: a host that leaves has nothing to end.
+    if session.role is Role.CONTROL and device.state in ON and not device.autonomous:
         raise Refusal(ErrorCode.OUTPUT_ON)
     device.close_session(session)
     return m.GoodbyeReply(session.number)

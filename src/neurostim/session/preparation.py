@@ -22,6 +22,7 @@ from neurostim.core.schedule import Schedule
 from neurostim.device import (
     Clock,
     CommandFuture,
+    CommandRefused,
     DeviceStatus,
     LifeCounters,
     Started,
@@ -38,9 +39,7 @@ from neurostim.session.errors import JournalError, SessionError
 from neurostim.session.journal import Journal, Json
 from neurostim.session.keeper import OFF, SLICE_S, Keeper
 from neurostim.session.pace import AmplitudeGuard
-from neurostim.wire.messages import (
-    Role,
-)
+from neurostim.wire.messages import ErrorCode, Role
 
 T = TypeVar("T")
 
@@ -419,13 +418,25 @@ class Preparation(Keeper):
             self._note("start_error", {"error": error.code, "text": error.message})
             self._saw(Event.REPLY_LOST)
             try:
-                self._settle_failed_start()
+                if isinstance(error, CommandRefused) and error.refusal is ErrorCode.AUTONOMOUS:
+                    self._leave_to_the_patient()
+                else:
+                    self._settle_failed_start()
             except JournalError:
                 raise
             except NeurostimError as second:
                 # The start stays announced and unsettled on record, which blocks the next one.
                 error.add_note(f"what became of it could not be read: {second}")
             raise
+
+    def _leave_to_the_patient(self) -> None:
+        """Nothing was started at a device that is released; output that is on there is the patient's own."""
+        status = self._await(self._stimulator.status())
+        self._record("start_failed", {"dose_count": status.dose_count}, durable=True)
+        self._maybe_on = False
+        self._saw(Event.FOUND_OFF)
+        if self._stage is Stage.DELIVERING:
+            self._stage = Stage.LOADED
 
     def _settle_failed_start(self) -> None:
         status = self._await(self._stimulator.status())
