@@ -42,6 +42,7 @@ from neurostim_sim.tissue import OutputPhysics, Tissue, tissue_of
 from neurostim_sim.trace import TraceFiles
 from neurostim_sim.unseen import account
 
+SILENT_NS: Final = m.SESSION_TIMEOUT_US * US + 1
 ERASED_BY_THEIR_ROOM: Final = ("home", "keys")
 """Documents of the memory that a factory reset leaves to who keeps them; others are erased whole."""
 
@@ -146,21 +147,23 @@ class DeviceCore:
     def next_event_ns(self) -> int | None:
         """When the device next does something on its own; None while nothing is due."""
         clock = self.clock
-        times: list[int] = [fault.at_ns for fault in self._faults[:1]]
+        fault_ns = self._faults[0].at_ns if self._faults else None
         if self._dead:
-            return min(times, default=None)
+            return fault_ns
         hung_ns = self.supervision.hung_ns
         if hung_ns is not None:
             # Output goes on as it is set, and nobody looks at it, until the hardware's own watchdog acts.
-            return max(min([*times, clock.true_of(hung_ns + WATCHDOG_NS)]), clock.true_ns)
-        due = [one.heard_ns + m.SESSION_TIMEOUT_US * US + 1 for one in self.sessions.open.values()]
-        due += self.keyring.due()
-        due += self.output.due()
-        due += self.supervision.due()
-        due += self.home.due()
-        if due:
-            times.append(clock.true_of(min(due)))
-        return max(min(times), clock.true_ns) if times else None
+            least = clock.true_of(hung_ns + WATCHDOG_NS)
+        else:
+            due = [one.heard_ns + SILENT_NS for one in self.link.sessions.open.values()]
+            due += self.keyring.due()
+            due += self.output.due()
+            due += self.supervision.due()
+            due += self.home.due()
+            if not due:
+                return fault_ns if fault_ns is None else max(fault_ns, clock.true_ns)
+            least = clock.true_of(min(due))
+        return max(least if fault_ns is None else min(least, fault_ns), clock.true_ns)
 
     def inject(self, name: str, at_ns: int) -> None:
         """Schedule a fault of `faults.DEVICE_FAULTS`.

@@ -46,6 +46,7 @@ SAFE_AT_ONCE: Final = (
 SERVICE_NS: Final = 10_000_000
 FORESIGHT_NS: Final = 500_000_000
 TOKEN_BYTES: Final = 8
+TOKEN_VALID_NS: Final = m.ARM_TOKEN_VALID_US * US
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,7 +414,7 @@ class Output:
         """Moments of the device's clock [ns] at which the output has to be looked at."""
         times: list[int] = []
         if self.token is not None:
-            times.append(self.token.given_ns + m.ARM_TOKEN_VALID_US * US + 1)
+            times.append(self.token.given_ns + TOKEN_VALID_NS + 1)
         if self.ramp_end_ns is not None:
             times.append(self.ramp_end_ns)
         if self.measurement is not None:
@@ -425,10 +426,11 @@ class Output:
             if tick is not None:
                 times.append(max(tick * self._clock.tick_ns, now_ns))
             self._calm = self._undisturbed
-            if self.state in ON and not self._calm:
-                times.append((now_ns // SERVICE_NS + 1) * SERVICE_NS)
-            elif self.state in ON and not self.unattended:
-                times.append(self._next_sight(self.delivery, now_ns))
+            if self.state in ON:
+                if not self._calm:
+                    times.append((now_ns // SERVICE_NS + 1) * SERVICE_NS)
+                elif not self.unattended:
+                    times.append(self._next_sight(self.delivery, now_ns))
         return times
 
     def _next_sight(self, delivery: Delivery, now_ns: int) -> int:
@@ -451,8 +453,9 @@ class Output:
     @property
     def _undisturbed(self) -> bool:
         """Whether the monitor cannot find anything, so that its looks need not be played."""
-        clips = self.delivery is not None and self.delivery.engine.clipping
-        return self._hardware.nominal and clock_in_tolerance(self._clock) and not clips
+        if not (self._hardware.nominal and clock_in_tolerance(self._clock)):
+            return False
+        return self.delivery is None or not self.delivery.engine.clipping
 
     def refresh(self) -> None:
         """Resistances or the sensor have changed: the output sees it from now on."""

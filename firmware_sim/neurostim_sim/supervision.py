@@ -14,6 +14,7 @@ from neurostim_sim.records import SAVE_NS, Memory
 
 TELEMETRY_NS: Final = m.TELEMETRY_INTERVAL_US * US
 WATCHDOG_NS: Final = (m.HEARTBEAT_TIMEOUT_US + m.DEAD_MAN_RAMP_US) * US
+HEARTBEAT_NS: Final = m.HEARTBEAT_TIMEOUT_US * US
 WATCHED: Final = (*ON, DeviceState.ARMED)
 
 
@@ -38,7 +39,7 @@ class Supervision:
         controller = self._link.sessions.controller
         if controller is None or controller.living_ns is None:
             return None
-        return controller.living_ns + m.HEARTBEAT_TIMEOUT_US * US
+        return controller.living_ns + HEARTBEAT_NS
 
     @property
     def supervised(self) -> bool:
@@ -60,7 +61,9 @@ class Supervision:
             if output.state in ON and self._link.sessions.open:
                 times.append(max(self._telemetry_ns, output.dose_ns) + TELEMETRY_NS)
             return times
-        if output.state in WATCHED and output.ramp_end_ns is None:
+        if output.state not in WATCHED:
+            return times
+        if output.ramp_end_ns is None:
             deadline = self.dead_man_ns
             if deadline is not None:
                 times.append(deadline)
