@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from neurostim.core.errors import ConfigError
 from neurostim_torture.adapters import seconds
+from neurostim_torture.garbage import collected_seldom
 from neurostim_torture.generate import MIXED, drawn
 from neurostim_torture.schedule import Outcome, run
 
@@ -128,8 +129,9 @@ def run_chunk(first: int, count: int, generator: str = MIXED) -> Tally:
     """Run the schedules of the seeds from ``first`` on."""
     tally = Tally()
     begun = seconds()
-    for seed in range(first, first + count):
-        tally.take(run(drawn(seed, generator)))
+    with collected_seldom() as turns:
+        for seed, _ in zip(range(first, first + count), turns, strict=False):
+            tally.take(run(drawn(seed, generator)))
     tally.seconds = seconds() - begun
     return tally
 
