@@ -1,4 +1,4 @@
-"""Cycles collected seldom: a schedule leaves one world behind; looking for it all the time costs an eighth."""
+"""Cycles collected seldom: a schedule leaves one world behind, and looking for it all the time costs."""
 
 from __future__ import annotations
 
