@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from neurostim.cli import console, exits, paths
-from neurostim.cli.links import KEYS_OPTION, opened
+from neurostim.cli.links import KEYS_OPTION, SETTLE_OPTION, opened
 
 app = typer.Typer()
 
@@ -19,6 +19,7 @@ def assign(
     subject: Annotated[
         str, typer.Option("--subject", metavar="CODE", help="Code of the subject, not a name.")
     ],
+    settle: SETTLE_OPTION = None,
     journal: Annotated[
         Path | None, typer.Option("--journal", metavar="DIR", help="Folder of the session journals.")
     ] = None,
@@ -26,12 +27,13 @@ def assign(
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
 ) -> None:
     """Bind a device to a subject; another subject is refused until it is retired."""
-    from neurostim.cli.run import await_control
+    from neurostim.cli.run import await_control, settle_earlier
     from neurostim.session.home import HomeSession
 
     screen = console.err()
     folder = journal or paths.default_journal()
     with opened(device, keys) as stimulator:
+        settle_earlier(folder, stimulator, settle, screen)
         await_control(stimulator, screen)
         with HomeSession(stimulator, None, (), folder) as session:
             number = session.assign(subject)

@@ -24,6 +24,14 @@ KEYS_OPTION = Annotated[
         help="Where the key of the device is, which it then must have; by default where pairing put it.",
     ),
 ]
+SETTLE_OPTION = Annotated[
+    str | None,
+    typer.Option(
+        "--settle",
+        metavar='device|"reason"',
+        help="Settle an earlier start of unknown outcome: by this device's counters, or by a decision.",
+    ),
+]
 PASSPHRASE_FD: Final = "NEUROSTIM_PASSPHRASE_FD"
 
 _KEYRING: Final = "keyring"

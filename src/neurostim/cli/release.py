@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from neurostim.cli import console, exits, paths
-from neurostim.cli.links import KEYS_OPTION, opened
+from neurostim.cli.links import KEYS_OPTION, SETTLE_OPTION, opened
 from neurostim.core.errors import ConfigError
 from neurostim.core.units import CURRENT, format_current, parse_whole
 
@@ -67,6 +67,7 @@ def release(
     clear: Annotated[
         bool, typer.Option("--clear", help="Release the latch of an earlier stop that is shown.")
     ] = False,
+    settle: SETTLE_OPTION = None,
     journal: Annotated[
         Path | None, typer.Option("--journal", metavar="DIR", help="Folder of the session journals.")
     ] = None,
@@ -77,6 +78,7 @@ def release(
 
     From then on only the patient's own control starts, steps, switches and stops, until ``takeback``.
     """
+    from neurostim.cli.run import settle_earlier
     from neurostim.session.home import HomeSession, release_of
 
     screen = console.err()
@@ -90,6 +92,7 @@ def release(
     folder = journal or paths.default_journal()
     with opened(device, keys) as stimulator:
         wanted = read_wanted(program, patient_range or [], stimulator.capabilities.grid.step_na)
+        settle_earlier(folder, stimulator, settle, screen)
         approved = prepare(stimulator, wanted, folder, subject, acknowledge or [], screen, clear=clear)
         asked = release_of(subject, approved, expires_s=None if days is None else days * DAY_S)
         with HomeSession(stimulator, None, (), folder, subject=subject) as session:

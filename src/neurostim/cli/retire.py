@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from neurostim.cli import console, exits, paths
-from neurostim.cli.links import KEYS_OPTION, opened
+from neurostim.cli.links import KEYS_OPTION, SETTLE_OPTION, opened
 
 app = typer.Typer()
 
@@ -23,6 +23,7 @@ def retire(
     save: Annotated[
         Path, typer.Option("--save", metavar="FILE", help="New file for the usage log, written first.")
     ],
+    settle: SETTLE_OPTION = None,
     journal: Annotated[
         Path | None, typer.Option("--journal", metavar="DIR", help="Folder of the session journals.")
     ] = None,
@@ -30,12 +31,13 @@ def retire(
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
 ) -> None:
     """Make a device ready for another subject: its usage is read and kept, its programs are erased."""
-    from neurostim.cli.run import await_control
+    from neurostim.cli.run import await_control, settle_earlier
     from neurostim.session.home import HomeSession
 
     screen = console.err()
     folder = journal or paths.default_journal()
     with opened(device, keys) as stimulator:
+        settle_earlier(folder, stimulator, settle, screen)
         await_control(stimulator, screen)
         with HomeSession(stimulator, None, (), folder, subject=subject) as session:
             log = session.read_usage(save)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from neurostim.cli import console, exits, paths
-from neurostim.cli.links import KEYS_OPTION, opened, words_of_key
+from neurostim.cli.links import KEYS_OPTION, SETTLE_OPTION, opened, words_of_key
 from neurostim.core.errors import (
     CommandTimeout,
     ConfigError,
@@ -72,13 +72,7 @@ def run(
         list[str] | None,
         typer.Option("--acknowledge", metavar='CODE="reason"', help="Accept a warning; may be repeated."),
     ] = None,
-    settle: Annotated[
-        str | None,
-        typer.Option(
-            metavar='device|"reason"',
-            help="Settle an earlier start of unknown outcome: by this device's counters, or by a decision.",
-        ),
-    ] = None,
+    settle: SETTLE_OPTION = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Release the latch of an earlier stop that is shown.")
     ] = False,
@@ -105,8 +99,7 @@ def run(
     leads = [lead(name) for name in program.leads]
     folder = journal or paths.default_journal()
     with opened(device, keys) as stimulator:
-        if settle is not None:
-            settle_earlier(folder, stimulator, settle, screen)
+        settle_earlier(folder, stimulator, settle, screen)
         await_control(stimulator, screen)
         with Session(stimulator, program, leads, folder, slot=slot, subject=subject) as session:
             status = stimulator.status().result()
@@ -369,11 +362,13 @@ def parse_reasons(given: list[str]) -> dict[str, str]:
     return reasons
 
 
-def settle_earlier(folder: Path, stimulator: Stimulator, how: str, screen: Console) -> None:
-    """Settle every earlier start of unknown outcome, by the device's counters or by a decision."""
+def settle_earlier(folder: Path, stimulator: Stimulator, how: str | None, screen: Console) -> None:
+    """Settle every earlier start of unknown outcome, by the device's counters or by a decision, if asked."""
     from neurostim.device import SystemClock
     from neurostim.session import in_flight, resolve_by_decision, resolve_with_device
 
+    if how is None:
+        return
     clock = SystemClock()
     for start in in_flight(folder):
         if how == "device":

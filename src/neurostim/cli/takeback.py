@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from neurostim.cli import console, exits, paths
-from neurostim.cli.links import KEYS_OPTION, opened
+from neurostim.cli.links import KEYS_OPTION, SETTLE_OPTION, opened
 
 app = typer.Typer()
 
@@ -20,6 +20,7 @@ def takeback(
     save: Annotated[
         Path, typer.Option("--save", metavar="FILE", help="New file for the usage log, written first.")
     ],
+    settle: SETTLE_OPTION = None,
     journal: Annotated[
         Path | None, typer.Option("--journal", metavar="DIR", help="Folder of the session journals.")
     ] = None,
@@ -28,13 +29,14 @@ def takeback(
 ) -> None:
     """Take a device back: output is ramped down, the usage log read and kept, the release ended."""
     from neurostim.cli import usage
-    from neurostim.cli.run import await_control
+    from neurostim.cli.run import await_control, settle_earlier
     from neurostim.session.home import HomeSession
 
     screen = console.err()
     screen.print(console.RESEARCH_NOTICE, style="bold yellow")
     folder = journal or paths.default_journal()
     with opened(device, keys) as stimulator:
+        settle_earlier(folder, stimulator, settle, screen)
         await_control(stimulator, screen)
         with HomeSession(stimulator, None, (), folder, subject=subject) as session:
             if session.end_output():
