@@ -110,6 +110,7 @@ def _judge(device: DeviceCore, frame: Frame, request: Request, session: Session 
             raise Refusal(ErrorCode.NOT_CONTROLLER)
         if request.LEASE:
             _check_lease(device.clock.now_us - frame.lease_us)
+            session.lease_us = frame.lease_us
         reply = execute(device, request, session)
     except Refusal as refusal:
         if request.RAISES_OUTPUT:

@@ -8,11 +8,20 @@ from typing import Final
 
 from neurostim.wire.channel import Channel
 from neurostim.wire.layout import Reply
-from neurostim.wire.messages import COMMAND_RECORD_COUNT, ErrorCode, Hello, Role
+from neurostim.wire.messages import (
+    COMMAND_RECORD_COUNT,
+    HEARTBEAT_INTERVAL_US,
+    HEARTBEAT_TIMEOUT_US,
+    ErrorCode,
+    Hello,
+    Role,
+)
 
 SESSIONS: Final = 4
 CLOSED_KEPT: Final = 4
 NOBODY: Final = bytes(16)
+INTERVAL_NS: Final = HEARTBEAT_INTERVAL_US * 1000
+TIMEOUT_NS: Final = HEARTBEAT_TIMEOUT_US * 1000
 
 
 class Refusal(Exception):
@@ -39,7 +48,7 @@ class Session:
     """One open session, or one closed in this boot whose outcomes are still held.
 
     ``channel`` seals it, where a handshake made it; ``subject`` is for whom it works; ``line`` is the one its
-    host was last heard on.
+    host was last heard on; ``lease_us`` is the lease of its last command that had to have one.
     """
 
     number: int
@@ -54,6 +63,7 @@ class Session:
     sent: int = 0
     forgotten: int = 0
     outcomes: OrderedDict[int, Outcome] = field(default_factory=OrderedDict)
+    lease_us: int = 0
     living_ns: int | None = None
     tokens: tuple[int, int] | None = None
     moved_ns: list[int] = field(default_factory=lambda: [0, 0])
@@ -87,15 +97,21 @@ class Session:
             oldest, _ = self.outcomes.popitem(last=False)
             self.forgotten = max(self.forgotten, oldest)
 
-    def beat(self, tokens: tuple[int, int], now_ns: int, max_age_ns: int) -> bool:
-        """Take a heartbeat's supervisor tokens; whether both have moved lately."""
+    def beat(self, tokens: tuple[int, int], now_ns: int, lease_ns: int, max_age_ns: int) -> bool:
+        """Take a heartbeat's supervisor tokens; whether both have moved lately and it feeds the dead-man.
+
+        It counts from its arrival, or from one interval after its lease where that is earlier: neither late
+        frames nor lost answers may add up to an output that nobody watches.
+        """
         for i in (0, 1):
             if self.tokens is None or tokens[i] != self.tokens[i]:
                 self.moved_ns[i] = now_ns
         self.tokens = tokens
-        living = all(now_ns - moved <= max_age_ns for moved in self.moved_ns)
+        counted_ns = min(now_ns, lease_ns + INTERVAL_NS)
+        moved = all(now_ns - moved <= max_age_ns for moved in self.moved_ns)
+        living = moved and now_ns - counted_ns < TIMEOUT_NS
         if living:
-            self.living_ns = now_ns
+            self.living_ns = max(counted_ns, self.living_ns or 0)
         return living
 
 
@@ -120,7 +136,10 @@ class SessionTable:
     @property
     def controller(self) -> Session | None:
         """The session in control."""
-        return next((one for one in self.open.values() if one.role is Role.CONTROL), None)
+        for one in self.open.values():
+            if one.role is Role.CONTROL:
+                return one
+        return None
 
     @property
     def controller_host(self) -> bytes:

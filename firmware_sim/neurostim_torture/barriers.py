@@ -334,8 +334,8 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         (
             Cut(
                 "neurostim_sim.supervision:Supervision.dead_man_ns",
-                "m.HEARTBEAT_TIMEOUT_US * US",
-                "3_600_000_000_000",
+                "living_ns + HEARTBEAT_NS",
+                "living_ns + 3_600_000_000_000",
             ),
         ),
         Scene(_killed, OUTPUT_ON),
@@ -359,8 +359,18 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         (Cut(f"{JUDGING}:_check_lease", "age_us > m.LEASE_MAX_AGE_US", "age_us > 60_000_000"),),
         Scene(_replayed_for_long, OUTPUT_ON),
         6,
-        ("sequence",),
+        ("sequence", "age of a heartbeat"),
         ("silent-by-the-lease",),
+    ),
+    Barrier(
+        "age of a heartbeat",
+        "device",
+        "late frames and lost answers that add up",
+        (Cut("neurostim_sim.sessions:Session.beat", "min(now_ns, lease_ns + INTERVAL_NS)", "now_ns"),),
+        Scene(_killed_and_replayed, OUTPUT_ON),
+        6,
+        ("sequence",),
+        ("silent-however-late",),
     ),
     Barrier(
         "sequence",
@@ -369,6 +379,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         (Cut(f"{JUDGING}:_judge", "frame.sequence <= session.sequence", "frame.sequence < 0"),),
         Scene(_killed_and_replayed, OUTPUT_ON),
         6,
+        ("age of a heartbeat",),
     ),
     Barrier(
         "sequence of sealed frames",
@@ -383,7 +394,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         ),
         Scene(_killed_and_replayed, KEYED),
         8,
-        ("sequence",),
+        ("sequence", "age of a heartbeat"),
     ),
     Barrier(
         "once record",
@@ -681,6 +692,22 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         ),
         Scene(_stop_lost, OUTPUT_ON),
         3,
+        ("no heartbeat while stopping",),
+    ),
+    Barrier(
+        "no heartbeat while stopping",
+        "host",
+        "a line that loses stops and carries heartbeats",
+        (
+            Cut(
+                "neurostim.device.heart:Heart.beat",
+                "feeds = control and not silent and not stopping",
+                "feeds = control and not silent",
+            ),
+        ),
+        Scene(_stop_lost, OUTPUT_ON),
+        3,
+        ("stop repeated",),
     ),
     Barrier(
         "stop escalates",
@@ -700,6 +727,7 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         ),
         Scene(_two_stops_lost, OUTPUT_ON),
         3,
+        ("no heartbeat while stopping",),
     ),
     Barrier(
         "stop overtakes",

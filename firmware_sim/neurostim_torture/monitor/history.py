@@ -83,6 +83,24 @@ class History:
             [one.at_ns for one in self.sent if one.living and one.origin == "host"], dtype=np.int64
         )
 
+    def living_heard_ns(self) -> Instants:
+        """The same, where a heartbeat reached the device when it did so: a line may have held it up."""
+        came = {
+            (one.session, one.sequence): one.at_ns
+            for one in reversed(self.taken)
+            if one.kind == "HEARTBEAT" and one.origin == "host"
+        }
+        return np.sort(
+            np.array(
+                [
+                    came.get((one.session, one.sequence), one.at_ns)
+                    for one in self.sent
+                    if one.living and one.origin == "host"
+                ],
+                dtype=np.int64,
+            )
+        )
+
     def intents_of(self, *what: str) -> list[Intent]:
         """Deliberate acts of these kinds."""
         return [one for one in self.intents if one.what in what]

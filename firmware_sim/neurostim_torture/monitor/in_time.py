@@ -45,15 +45,27 @@ def _without_sign(name: str, signs: Ints, bound: int, what: str, dose: Dose) -> 
 
 
 @rule(
-    "no supervised pulse ends later than 500 ms after the last heartbeat that a living host sent",
-    "issue 3, section 1; safety facts, link design",
+    "no supervised pulse ends later than 500 ms after the last heartbeat of a living host came",
+    "safety facts, link design",
 )
 def silent_without_host(history: History) -> Iterator[Violation]:
     """Judge each dose that a host began."""
-    living = history.living_ns()
+    living = history.living_heard_ns()
     for dose in history.supervised():
         bound = history.setting.bounds.silence_ns
         yield from _without_sign("silent-without-host", living, bound, "heartbeat of a living host", dose)
+
+
+@rule(
+    "no supervised pulse ends later than 600 ms after a living host sent its last heartbeat, however late",
+    "specification, section 8: a heartbeat counts from 100 ms after its lease at the latest",
+)
+def silent_however_late(history: History) -> Iterator[Violation]:
+    """Judge each dose that a host began by what the line may add to the age of a heartbeat."""
+    bound = history.setting.bounds.silence_ns + INTERVAL_NS
+    living = history.living_ns()
+    for dose in history.supervised():
+        yield from _without_sign("silent-however-late", living, bound, "heartbeat of a living host", dose)
 
 
 @rule(
@@ -208,6 +220,7 @@ def stop_leaves_first(history: History) -> Iterator[Violation]:
 RULES = (
     stop_leaves_first,
     silent_without_host,
+    silent_however_late,
     silent_by_the_lease,
     silent_without_program,
     silent_whatever_the_host_says,

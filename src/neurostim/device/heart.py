@@ -77,8 +77,8 @@ class Heart:
         if restarted:
             self.clock = ClockEstimate()
 
-    def beat(self, now_ns: int, *, control: bool, silent: bool) -> None:
-        """Send what is due."""
+    def beat(self, now_ns: int, *, control: bool, silent: bool, stopping: bool) -> None:
+        """Send what is due; while a stop is not confirmed, nothing that keeps output alive."""
         if now_ns < self.due_ns:
             return
         gap = KEEPALIVE_NS if control and not silent else OBSERVER_KEEPALIVE_NS
@@ -86,8 +86,9 @@ class Heart:
             self._outbox.renew()
         self.due_ns = max(self.due_ns + gap, now_ns + gap // 2)
         # A host that hears nothing must not keep output alive.
-        tokens = self._supervisor(now_ns) if control and not silent else None
-        if control and not silent:
+        feeds = control and not silent and not stopping
+        tokens = self._supervisor(now_ns) if feeds else None
+        if feeds:
             self._tell_change(tokens is not None)
         living = tokens is not None
         request: Request = ClockSync(now_ns) if tokens is None else Heartbeat(tokens.ui, tokens.journal)

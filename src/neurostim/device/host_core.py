@@ -265,7 +265,8 @@ class HostCore:
             self._runner.ask_about_doubt()
         if self.state in (LinkState.OPEN, LinkState.SILENT):
             control = self.role is Role.CONTROL
-            self._heart.beat(now_ns, control=control, silent=self.state is LinkState.SILENT)
+            silent = self.state is LinkState.SILENT
+            self._heart.beat(now_ns, control=control, silent=silent, stopping=self._stops.active)
         self._pump()
 
     def next_deadline_ns(self) -> int | None:
