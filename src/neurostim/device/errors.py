@@ -39,9 +39,23 @@ _REMEDIES: Final = {
     ErrorCode.AUTHENTICATION_REQUIRED: "This device works only with paired hosts: neurostim pair.",
     ErrorCode.NOT_PAIRED: "neurostim pair URL --list shows the hosts that are.",
     ErrorCode.PAIRING_LOCKED: (
-        "Too many wrong codes. Leave the device switched on for as many seconds as the detail says."
+        "Too many wrong codes. Leave the device switched on until then; a restart does not shorten it."
     ),
     ErrorCode.PAIRINGS_FULL: "Remove a host that is paired first: neurostim pair URL --remove HOST.",
+    ErrorCode.SUBJECT_MISMATCH: (
+        "It is assigned to another subject, or none was named: name its own with --subject. "
+        "To give it to another, retire it first: neurostim retire."
+    ),
+    ErrorCode.NOT_ASSIGNED: "Assign it first: neurostim assign URL --subject CODE.",
+    ErrorCode.ASSIGNED: "It is bound to a subject. To give it to another, retire it first: neurostim retire.",
+    ErrorCode.AUTONOMOUS: "It is released for use at home. Take it back first: neurostim takeback.",
+    ErrorCode.NOT_AUTONOMOUS: (
+        "It is not released for use at home: there is nothing to take back. Its log: neurostim usage."
+    ),
+    ErrorCode.USAGE_UNREAD: "The log has grown since it was read; read it again, into a new file.",
+    ErrorCode.RELEASE_INCOMPLETE: "Nothing was released; release again, and all programs with it.",
+    ErrorCode.EXPIRY: "Name an end: at most 90 days of powered time, or 20 minutes for the corridor.",
+    ErrorCode.TOO_MANY_SESSIONS: "Close another host, or wait until a silent one is let go (5 s).",
     ErrorCode.NOT_SUPERVISED: "The device hears no living heartbeat; check the link, then start again.",
 }
 
@@ -65,6 +79,8 @@ class CommandRefused(NeurostimError):
         words = error.code.name.lower().replace("_", " ")
         told = f" ({error.message})" if error.message else ""
         detail = f", detail {error.detail}" if error.detail else ""
+        if error.code is ErrorCode.PAIRING_LOCKED:
+            detail = f" for another {error.detail} s of powered time"
         super().__init__(
             f"the device refused {name}: {words}{detail}{told}",
             remedy=_REMEDIES.get(error.code, ""),
