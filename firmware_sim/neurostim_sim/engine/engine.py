@@ -20,6 +20,7 @@ from neurostim_sim.engine import layout as at
 from neurostim_sim.engine.levels import Fade, Runs, faded_runs, window_runs
 from neurostim_sim.engine.machine import Machine, build, contacts_of, with_larger_ring
 from neurostim_sim.engine.plan import AreaPlan, plans_of
+from neurostim_sim.engine.run_tables import class_length, no_runs, tables_of, unfaded_tables
 from neurostim_sim.engine.underway import UnderWay
 from neurostim_sim.tissue import OutputPhysics, Tissue
 
@@ -470,37 +471,29 @@ class PulseEngine:
         key = (row, kind)
         if key not in self._runs:
             plan = self.plans[row]
-            self._runs[key] = window_runs(plan, self.amplitudes_na[plan.index], _class_length(plan, kind))
+            self._runs[key] = window_runs(plan, self.amplitudes_na[plan.index], class_length(plan, kind))
         return self._runs[key]
 
     def _make_tables(self) -> None:
         """Put every area's runs into the kernel's tables."""
-        starts: list[int] = []
-        codes: list[int] = []
-        levels: dict[tuple[int, ...], int] = {(0,) * len(self.contacts): 0}
-        machine = self._machine
         self._runs.clear()
-        for row, plan in enumerate(self.plans):
-            places = [self.contacts.index(contact) for contact, _ in plan.image.shares]
-            for kind in range(at.CLASSES):
-                runs = self._faded_runs(row, plan) if kind == at.C_FADED else self._runs_of(row, kind)
-                machine.tables[row, kind] = len(starts), len(runs.starts)
-                for start, vector in zip(runs.starts, runs.vectors, strict=True):
-                    wide = [0] * len(self.contacts)
-                    for place, current in zip(places, vector, strict=True):
-                        wide[place] = current
-                    starts.append(start)
-                    codes.append(levels.setdefault(tuple(wide), len(levels)))
-        self._machine = machine._replace(
-            run_starts=np.array(starts, np.int64),
-            run_levels=np.array(codes, np.int64),
-            levels=np.array(list(levels), np.int64).reshape(len(levels), len(self.contacts)),
+        amplitudes = tuple(self.amplitudes_na)
+        if self._fades:
+            faded = tuple(self._faded_runs(row, plan) for row, plan in enumerate(self.plans))
+            tables = tables_of(self.plans, self.contacts, amplitudes, faded)
+        else:
+            tables = unfaded_tables(self.plans, self.contacts, amplitudes)
+        places, starts, codes, levels = tables
+        self._machine.tables[:] = places
+        # A bit of these may turn over in one engine: they are not shared.
+        self._machine = self._machine._replace(
+            run_starts=starts.copy(), run_levels=codes.copy(), levels=levels.copy()
         )
 
     def _faded_runs(self, row: int, plan: AreaPlan) -> Runs:
         fades = self._fades.get(plan.index, [])
         if not fades:
-            return Runs((0,), ((0,) * len(plan.image.shares),))
+            return no_runs(plan)
         tick = plan.grid.tick_ns
         state = self._machine.state[row]
         # Units not begun yet start at or after the present; placing has moved them by at most this much.
@@ -526,17 +519,3 @@ class PulseEngine:
         return faded_runs(
             plan, self.amplitudes_na[plan.index], first_unit if first_unit is not None else 0, onsets, fades
         )
-
-
-def _class_length(plan: AreaPlan, kind: int) -> int:
-    """Length of the windows of one class [ticks]; 0 where an area has none of that class."""
-    tick = plan.grid.tick_ns
-    if plan.cycle_ns == 0:
-        window = plan.window(0)
-        return window[1] - window[0] if window and kind == at.C_FLOOR else 0
-    if kind != at.C_CUT:
-        return plan.image.on_ns // tick + (kind == at.C_CEILING)
-    if not plan.duration_ns or plan.image.delay_ns >= plan.duration_ns:
-        return 0
-    last = plan.window((plan.duration_ns - 1 - plan.image.delay_ns) // plan.cycle_ns)
-    return max(0, last[1] - last[0]) if last else 0
