@@ -11,12 +11,12 @@ OF_PEOPLE = [code for code in ErrorCode if code >= ErrorCode.AUTHENTICATION_REQU
 
 
 def refused(code: ErrorCode, detail: int = 0) -> str:
-    return str(refusal("RELEASE", Error(1, code, DeviceState.IDLE, detail, "")))
+    return str(refusal("RELEASE", Error(code, 1, DeviceState.IDLE, detail, "")))
 
 
 @pytest.mark.parametrize("code", OF_PEOPLE)
 def test_what_people_run_into_with_keys_and_at_home_has_a_remedy(code: ErrorCode) -> None:
-    assert refusal("RELEASE", Error(1, code, DeviceState.IDLE, 0, "")).remedy
+    assert refusal("RELEASE", Error(code, 1, DeviceState.IDLE, 0, "")).remedy
 
 
 def test_a_lockout_is_told_with_its_unit() -> None:
