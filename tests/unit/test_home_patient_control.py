@@ -206,6 +206,7 @@ def test_two_steps_up_never_meet_in_one_unit() -> None:
     assert amplitude(bench) in (LOWEST_NA + 4 * STEP_NA, LOWEST_NA + 5 * STEP_NA)
 
 
+@pytest.mark.hazard("home-repeat")
 def test_a_held_up_button_steps_once_and_a_held_down_button_repeats(bench: HomeBench) -> None:
     started(bench)
     for _ in range(9):
