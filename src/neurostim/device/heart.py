@@ -68,9 +68,13 @@ class Heart:
         """Whether the device took a heartbeat that was sent less than 200 ms ago."""
         return self._living_ns is not None and now_ns - self._living_ns <= LIVING_NS
 
+    def forget(self) -> None:
+        """Wait for no answer any more: the session was left, and what crossed that tells nothing."""
+        self._beats.clear()
+
     def begin(self, now_ns: int, *, restarted: bool) -> None:
         """Start for a new session; ``restarted`` forgets the clock of a device that booted."""
-        self._beats.clear()
+        self.forget()
         self._beating = self._dead = False
         self._living_ns = None
         self.due_ns = now_ns

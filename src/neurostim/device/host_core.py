@@ -33,6 +33,7 @@ from neurostim.wire.messages import (
     SESSION_TIMEOUT_US,
     Error,
     ErrorCode,
+    GoodbyeReply,
     HandshakeReply,
     Hello,
     HelloReply,
@@ -366,6 +367,8 @@ class HostCore:
         request = task.request
         assert request is not None
         if not isinstance(reply, Error):
+            if isinstance(reply, GoodbyeReply):
+                self._heart.forget()
             self._runner.advance(task, reply)
         elif reply.code is ErrorCode.NO_SESSION and self.state is not LinkState.GREETING:
             self._runner.raise_in(task, refusal(request.NAME, reply))
@@ -403,6 +406,7 @@ class HostCore:
         self._decoder.reset()
         self._outbox.discard()
         self._outbox.begin_session(0)
+        self._heart.forget()
         self._handshake = None
         self.state = LinkState.GREETING
         self.role = self._runner.role = Role.OBSERVE
