@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from neurostim.core.errors import NeurostimError
 from support.kill_campaign import Campaign, Killed
 from support.killed_host import PLACES
 
@@ -30,8 +32,10 @@ def campaign(folder: Path, line: str, seed: int, places: list[str]) -> tuple[lis
         for number, place in enumerate(places):
             try:
                 kills.append(hosts.kill(place))
-            except AssertionError as error:
-                wrong.append(f"{line}, seed {seed}, kill {number} {place}: {error}")
+            except (AssertionError, NeurostimError) as error:
+                told = "".join(traceback.format_exception(error, limit=-3))
+                wrong.append(f"{line}, seed {seed}, kill {number} {place}: {told}")
+                (folder / "wrong").write_text("\n".join(wrong), encoding="utf-8")
     late = [one for one in kills if one.silent_ns > SILENT_WITHIN_NS]
     return kills, wrong + [f"{line}, seed {seed}: {one}" for one in late]
 
@@ -76,6 +80,7 @@ def test_a_killed_host_leaves_a_journal_that_agrees_with_the_device(tmp_path: Pa
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_a_thousand_killed_hosts_leave_journals_that_agree_with_the_device(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,10 +101,15 @@ class Campaign:
         with NativeStimulator(self._device.url, keys=self._keys) as stimulator:
             # As the same host does when it is started again, at once, while the dead one's output may be on.
             stimulator.open()
+            doses = self._until_quiet(stimulator)
             try:
-                return self._account(stimulator, place, folder, told["after_ns"])
+                why = folder / "error"
+                text = why.read_text() if why.exists() else "no error"
+                assert told["reached"], f"it never came there: {text}"
+                assert told["killed"], f"it ended before it was killed: {text}"
+                return self._account(stimulator, place, folder, doses, told["after_ns"])
             finally:
-                self._doses = stimulator.status().result().dose_count
+                self._doses += len(doses)
                 self._release(stimulator)
 
     def _order(self, place: str, folder: Path) -> dict[str, Any]:
@@ -126,20 +131,25 @@ class Campaign:
         self._hosts.stdin.write(json.dumps(order) + "\n")
         self._hosts.stdin.flush()
         told: dict[str, Any] = json.loads(self._hosts.stdout.readline())
-        why = folder / "error"
-        assert told["reached"], (place, why.read_text() if why.exists() else "it never came there")
-        assert told["killed"], (place, why.read_text() if why.exists() else "it had ended by itself")
         return told
 
-    def _account(self, stimulator: NativeStimulator, place: str, folder: Path, killed_ns: int) -> Killed:
+    def _until_quiet(self, stimulator: NativeStimulator) -> list[DoseRecord]:
+        """Wait until the output is off; returns the doses since the host before."""
         end_ns = time.monotonic_ns() + round(QUIET_SECONDS * 1e9)
-        status = stimulator.status().result()
-        while status.output_on:
-            assert time.monotonic_ns() < end_ns, f"output is on {QUIET_SECONDS:g} s after the kill {place}"
+        while (status := stimulator.status().result()).output_on:
+            assert time.monotonic_ns() < end_ns, f"output is on {QUIET_SECONDS:g} s after the kill"
             stimulator.wait(0.02)
             stimulator.take_critical()
-            status = stimulator.status().result()
-        doses = [stimulator.dose(number).result() for number in range(self._doses + 1, status.dose_count + 1)]
+        return [stimulator.dose(number).result() for number in range(self._doses + 1, status.dose_count + 1)]
+
+    def _account(
+        self,
+        stimulator: NativeStimulator,
+        place: str,
+        folder: Path,
+        doses: list[DoseRecord],
+        killed_ns: int,
+    ) -> Killed:
         records = [one for path in folder.glob("*.jsonl") for one in read_journal(path).records]
         _every_dose_was_announced(records, doses, place)
         for dose in doses:
@@ -152,8 +162,8 @@ class Campaign:
 
     def _silent_ns(self, stimulator: NativeStimulator, dose: DoseRecord, killed_ns: int) -> int:
         """How long after the kill the last pulse of a dose ended, at most so long [ns]."""
-        fit = stimulator.clock_fit()
-        assert fit is not None
+        while (fit := stimulator.clock_fit()) is None:
+            assert stimulator.status().result().boot_count == 1
         tick_ns = stimulator.capabilities.grid.tick_ns
         if dose.kind is ArmKind.STIMULATION:
             rows = self._rows(dose.number)

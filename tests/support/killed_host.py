@@ -37,6 +37,7 @@ pulse = { width = "200 us", recharge = "active-symmetric" }
 train = { rate = "100 Hz" }
 ramp = { up = "500 ms", down = "500 ms" }
 """
+LINGER_S: Final = 3.0
 STEPS: Final = ("measure", "check", "approve", "load", "start")
 
 
@@ -182,7 +183,7 @@ def live(order: dict[str, Any], marks: Marks) -> None:
     session.run_for(chance.uniform(0.0, 0.1))
     session.step_up(0)
     if order["place"] == "in mid-dose":
-        session.run_for(3.0)
+        session.run_for(LINGER_S)
     if order["place"] == "in a stop" or (order["place"] != "in a soft stop" and chance.random() < 0.5):
         marks.at("in a stop")
         session.stop()
@@ -190,9 +191,7 @@ def live(order: dict[str, Any], marks: Marks) -> None:
         session.soft_stop()
     marks.at("reconciling")
     session.finish()
-    if order["place"] == "reconciling":
-        session.run_for(3.0)
-        time.sleep(3.0)
+    time.sleep(LINGER_S)
 
 
 def end(order: dict[str, Any]) -> dict[str, Any]:
