@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from neurostim.cli import usage
 from neurostim.cli.main import build
 from neurostim.core.errors import NeurostimError
+from neurostim.device.usage import UsageLog, usage_digest
 from neurostim.session import in_flight
 from neurostim.session.adapters import new_session_id
 from neurostim.session.journal import Journal
+from neurostim.wire.messages import NO_SLOT, UsageKind, UsageRecord
 
 DEVICE = "sim://scs?seed=1"
 REASON = "output was seen to be off"
@@ -50,3 +53,40 @@ def test_an_earlier_start_of_unknown_outcome_blocks_until_the_command_settles_it
     assert "--settle" in str(blocked)
     assert call(command, *words, "--settle", REASON).code.startswith("refused-")
     assert in_flight(tmp_path) == ()
+
+
+def record(index: int, kind: UsageKind, place: int = 0, count: int = 0, value: int = 0) -> UsageRecord:
+    return UsageRecord(index, 1, index * 1000, 0, kind, NO_SLOT, place, count, value, 0)
+
+
+def test_a_log_is_told_in_units_that_show_something(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = [
+        (UsageKind.BOOT, 0, 1, 0),
+        (UsageKind.HOUR_ON, 0, 8, 98_000_000),
+        (UsageKind.HOUR_CONTACT, 3, 8, 28_186 * 10**6),
+        (UsageKind.HOUR_RECOVERED, 1, 8, -233),
+        (UsageKind.IMPEDANCE, 1, 0, 341),
+        (UsageKind.IMPEDANCE, 2, 0, 900),
+        (UsageKind.COMPLIANCE, 0, 12, 0),
+        (UsageKind.LEAD, 0, 0, 0),
+        (UsageKind.LEAD, 0, 0, 1),
+        (UsageKind.LOCKOUT, 0, 0, 300),
+        (UsageKind.OFF_BUTTON, 0, 0, 0),
+        (UsageKind.BATTERY, 0, 0, 632),
+    ]
+    records = tuple(record(index, *words) for index, words in enumerate(kinds, 1))
+    usage.show(UsageLog(records, 1, usage_digest(records)), source="as it was saved")
+    shown = capsys.readouterr().out
+    for words in (
+        "as it was saved", "1 min 38 s", "28.19 C", "-233 nC", "341 to 900 Ohm", "rail limited: 12",
+        "pulled out: 1", "too many: 1", "off button: 1", "63.2 %",
+    ):  # fmt: skip
+        assert words in shown
+    assert "-0" not in shown
+
+
+def test_a_log_from_a_file_is_not_saved_again_and_nobody_thinks_so(tmp_path: Path) -> None:
+    words = ["--file", str(tmp_path / "one.jsonl"), "--save", str(tmp_path / "two.jsonl")]
+    with pytest.raises(NeurostimError) as told:
+        build(["usage"])(["usage", *words], standalone_mode=False)
+    assert told.value.code == "usage-option"

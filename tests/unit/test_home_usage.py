@@ -24,6 +24,7 @@ from neurostim.wire.messages import NO_SLOT, UsageKind, UsageRecord
 
 WHO = Identity("Bench", "SIM-1", "1.0", "scs", 1, 3)
 HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
 
 
 def record(index, kind, *, slot=NO_SLOT, place=0, count=0, value=0, rest=0, wall=0, boot=1):
@@ -52,7 +53,7 @@ def test_sums_are_exact_by_contact_slot_day_and_cause():
     )
     assert found.on_us == HOUR_US + 5
     assert found.by_slot_us == {0: HOUR_US, 1: 5}
-    assert found.days == {"2026-01-01": HOUR_US, "boot 2, time of day unknown": 5}
+    assert found.days == {"2026-01-01": HOUR_US, "boot 2, day 1, time of day unknown": 5}
     one = found.contacts[3]
     assert (one.pulses, one.cathodic_ac) == (144_001, 10**19 + 10**9)
     assert (one.recovered_ac, one.bound_ac) == (-1, 40 * 10**9)
@@ -63,7 +64,10 @@ def test_sums_are_exact_by_contact_slot_day_and_cause():
 
 
 def test_a_time_of_day_that_nobody_told_is_called_unknown_and_a_wild_one_does_not_crash():
-    assert day_of(record(1, UsageKind.HOUR_ON)) == "boot 1, time of day unknown"
+    assert day_of(record(1, UsageKind.HOUR_ON)) == "boot 1, day 1, time of day unknown"
+    whole = record(DAY_US // 1000, UsageKind.HOUR_ON)
+    assert day_of(whole) == "boot 1, day 1, time of day unknown"
+    assert day_of(record(DAY_US // 1000 + 1, UsageKind.HOUR_ON)) == "boot 1, day 2, time of day unknown"
     assert civil_date(0) == "1970-01-01"
     assert civil_date(20_000) == "2024-10-04"
     assert civil_date(2**63) == f"day {2**63} since 1970"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from neurostim.device.usage import UsageLog, UsageSummary
+    from neurostim.wire.messages import UsageRecord
 
 app = typer.Typer()
 
-_US_PER_HOUR: Final = 3_600_000_000
-_AC_PER_MC: Final = 10**15
+_US_PER_MINUTE: Final = 60_000_000
+_CHARGES: Final = ((10**18, "C"), (10**15, "mC"), (10**12, "uC"), (10**9, "nC"))
 
 
 @app.command("usage")
@@ -43,6 +45,11 @@ def usage(
 
     if (device is None) == (file is None):
         raise ConfigError("it is not said which log to show", allowed="a URL, or --file", code="usage-option")
+    if file is not None and save is not None:
+        raise ConfigError(
+            "--save with --file", allowed="one of them: the log is in a file already", code="usage-option"
+        )
+    under_way = False
     if file is not None:
         log = read_usage(file)
     else:
@@ -50,12 +57,17 @@ def usage(
         with opened(device, keys, role=Role.OBSERVE) as stimulator:
             log = stimulator.home.usage().result()
             subject = stimulator.home.assignment().result().subject
+            under_way = stimulator.status().result().output_on
             if save is not None:
                 write_usage(save, stimulator.identity, subject, log)
     if as_json:
         console.emit_json(document_of(log))
     else:
-        show(log)
+        show(log, source="verified with the device" if file is None else "as it was saved")
+        if under_way:
+            console.out().print(
+                "output is on: the part under way is written each hour and when it ends", style="yellow"
+            )
 
 
 def document_of(log: UsageLog) -> dict[str, Any]:
@@ -88,27 +100,31 @@ def document_of(log: UsageLog) -> dict[str, Any]:
     }
 
 
-def show(log: UsageLog) -> None:
+def show(log: UsageLog, *, source: str = "verified with the device") -> None:
     """Show what a log adds up to."""
     from neurostim.device.usage import summarise
     from neurostim.wire.messages import FaultCode, StopCause, UsageKind
 
     found = summarise(log.records)
     screen = console.out()
-    screen.print(f"{len(log.records)} records, SHA-256 {log.sha256.hex()[:16]}..., verified with the device")
+    screen.print(f"{len(log.records)} records, SHA-256 {log.sha256.hex()[:16]}..., {source}")
     if log.oldest_index > 1:
         screen.print(f"records before {log.oldest_index} have made room for newer ones", style="yellow")
     screen.print(
-        f"output on for {found.on_us / _US_PER_HOUR:.1f} h; "
+        f"output on for {duration(found.on_us)}; "
         f"{found.counts[UsageKind.START]} starts, {found.counts[UsageKind.STEP]} steps, "
         f"{found.counts[UsageKind.SWITCH]} switches"
     )
     for day, on_us in found.days.items():
-        screen.print(f"  {day}  {on_us / _US_PER_HOUR:5.1f} h")
+        screen.print(
+            f"  {day} (UTC)  {duration(on_us)}" if day[:1].isdigit() else f"  {day}  {duration(on_us)}"
+        )
     for cause, count in sorted(found.stop_causes.items()):
         screen.print(f"  ended by {StopCause(cause).name.lower().replace('_', ' ')}: {count}")
     for code, count in sorted(found.faults.items()):
         screen.print(f"  fault {FaultCode(code).name.lower().replace('_', ' ')}: {count}", style="yellow")
+    for line in other_events(log.records, found):
+        screen.print(f"  {line}", highlight=False)
     if found.contacts:
         screen.print(table_of(found))
 
@@ -123,5 +139,51 @@ def table_of(found: UsageSummary) -> Table:
     for contact, one in sorted(found.contacts.items()):
         charges = (one.cathodic_ac, one.anodic_ac, one.recovered_ac, one.bound_ac)
         name = "return" if contact == 255 else str(contact)
-        table.add_row(name, f"{one.pulses:,}", *(f"{charge / _AC_PER_MC:.3f} mC" for charge in charges))
+        table.add_row(name, f"{one.pulses:,}", *(charge_text(charge) for charge in charges))
     return table
+
+
+def other_events(records: Sequence[UsageRecord], found: UsageSummary) -> Iterator[str]:
+    """What else happened, a line each; nothing is said of what did not happen."""
+    from neurostim.wire.messages import UsageKind
+
+    readings = [one.value for one in records if one.kind is UsageKind.IMPEDANCE]
+    if readings:
+        yield f"contacts read {len(readings)} times: {min(readings)} to {max(readings)} Ohm"
+    limited = sum(one.count for one in records if one.kind is UsageKind.COMPLIANCE)
+    if limited:
+        yield f"pulses that the rail limited: {limited:,}"
+    out = sum(one.kind is UsageKind.LEAD and not one.value for one in records)
+    if out:
+        yield f"lead pulled out: {out}"
+    words = {
+        UsageKind.LOCKOUT: "starts locked after too many",
+        UsageKind.OFF_BUTTON: "off button",
+        UsageKind.BOOT: "power lost or restarted",
+        UsageKind.EXPIRED: "release expired",
+    }
+    for kind, text in words.items():
+        if found.counts[kind]:
+            yield f"{text}: {found.counts[kind]}"
+    if found.lowest_battery is not None:
+        yield f"lowest battery: {found.lowest_battery / 10:g} %"
+
+
+def duration(on_us: int) -> str:
+    """A time with output on as a person reads it: hours and minutes, or minutes and seconds."""
+    minutes, rest_us = divmod(on_us, _US_PER_MINUTE)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {rest_us // 1_000_000:02} s"
+
+
+def charge_text(charge_ac: int) -> str:
+    """A charge in its largest unit that shows something, to four digits; exact ones are in the JSON."""
+    for size, unit in _CHARGES:
+        if abs(charge_ac) >= size:
+            return (
+                f"{charge_ac / size:,.4g} {unit}"
+                if abs(charge_ac) < 1000 * size
+                else f"{charge_ac / size:,.0f} {unit}"
+            )
+    return f"{charge_ac / 10**9:.4g} nC" if charge_ac else "0"

@@ -63,7 +63,8 @@ class UsageSummary:
         By device contact.
     days : dict of str to int
         Time with output on [us] by the date a host's clock gave, UTC; what was recorded while no host had
-        told the time of day stands under ``"boot n, time of day unknown"``.
+        told the time of day stands under ``"boot n, day m, time of day unknown"``, where days are 24 h of the
+        device's clock and counted from 1.
     stop_causes : Counter of int
         Ends of output by their cause.
     faults : Counter of int
@@ -138,7 +139,8 @@ def summarise(records: Iterable[UsageRecord]) -> UsageSummary:
 def day_of(record: UsageRecord) -> str:
     """Date of a record by a host's clock (UTC), or which boot it belongs to where that is unknown."""
     if not record.wall_s:
-        return f"boot {record.boot_count}, time of day unknown"
+        day = max(record.clock_us - 1, 0) // (DAY_S * 1_000_000) + 1
+        return f"boot {record.boot_count}, day {day}, time of day unknown"
     return civil_date(record.wall_s // DAY_S)
 
 
