@@ -5,8 +5,8 @@ authenticated. Stops are asked for while nothing happens, while a program is bei
 may wait unanswered waits, in mid-dose with heartbeats and telemetry, each also with a thread of this process
 that holds the interpreter in bursts of 20 ms; and with the device's process suspended, when only the time to
 the line and the escalation mean anything. "On the line" is the return of the write to the descriptor; over
-USB of the control request, which the device has then taken, or where it takes none, of the write after it. Compared with an echo of 32 bytes by a bare
-process on the same kind of path in the same run.
+USB of the control request, which the device has then taken, or where it takes none of the write after it.
+Compared with an echo of 32 bytes by a bare process on the same kind of path in the same run.
 """
 
 from __future__ import annotations
