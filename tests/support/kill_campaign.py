@@ -27,6 +27,8 @@ from neurostim.session.journal import Record
 from neurostim.wire.messages import ArmKind, DeviceState, EventCode, Role
 from support.killed_host import PLACES, PROGRAM
 
+DEAD_MAN_NS: Final = 300_000_000
+RAMP_NS: Final = 200_000_000
 QUIET_SECONDS: Final = 5.0
 HOST: Final = Path(__file__).with_name("killed_host.py")
 
@@ -37,13 +39,15 @@ class Killed:
 
     ``known`` is ``settled`` (no start was open), ``not delivered``, ``delivered`` or ``uncertain``. Whether
     output was on when the host died is ``on``, how long after that the last pulse ended by the clock of the
-    device ``silent_ns`` [ns], and how many doses it had counted in that session ``doses``.
+    device ``silent_ns`` [ns], and how many doses it had counted in that session ``doses``. ``late_ns`` is how
+    long after the kill the dead-man was fed for the last time: a heartbeat still lay in the line [ns].
     """
 
     place: str
     known: str
     on: bool
     silent_ns: int
+    late_ns: int
     doses: int
 
 
@@ -156,19 +160,27 @@ class Campaign:
             if dose.kind is ArmKind.STIMULATION:
                 self._agrees_with_trace(dose)
         _journal_claims_no_more(records, doses)
-        silent_ns = max((self._silent_ns(stimulator, dose, killed_ns) for dose in doses), default=0)
+        ends = [self._end(stimulator, dose, killed_ns) for dose in doses]
+        silent_ns, late_ns = (
+            max(values, default=0) for values in (zip(*ends, strict=True) if ends else ((), ()))
+        )
         known = self._resolve(stimulator, folder, records, doses)
-        return Killed(place, known, silent_ns > 0, max(silent_ns, 0), len(doses))
+        return Killed(place, known, silent_ns > 0, max(silent_ns, 0), max(late_ns, 0), len(doses))
 
-    def _silent_ns(self, stimulator: NativeStimulator, dose: DoseRecord, killed_ns: int) -> int:
-        """How long after the kill the last pulse of a dose ended, at most so long [ns]."""
+    def _end(self, stimulator: NativeStimulator, dose: DoseRecord, killed_ns: int) -> tuple[int, int]:
+        """How long after the kill, at most, the last pulse ended and the dead-man was last fed [ns]."""
         while (fit := stimulator.clock_fit()) is None:
             assert stimulator.status().result().boot_count == 1
         tick_ns = stimulator.capabilities.grid.tick_ns
         if dose.kind is ArmKind.STIMULATION:
             rows = self._rows(dose.number)
             last_ns = int((rows["start_ns"] + rows["duration_ns"]).max(initial=0))
+            ramps = [
+                one["at_ticks"] * tick_ns for one in self._commands(dose.number) if one["name"] == "ramp_down"
+            ]
+            assert all(last_ns <= ramp_ns + RAMP_NS for ramp_ns in ramps)
         else:
+            ramps = []
             last_ns = (dose.end_tick - dose.start_tick) * tick_ns
         # The device's log has to bear the dose's beginning out.
         began = EventCode.DOSE_STARTED, dose.number
@@ -176,7 +188,15 @@ class Campaign:
         starts = [one for one in log if (one.code, one.dose_number) == began]
         assert len(starts) == 1
         assert dose.start_tick * tick_ns // 1000 >= starts[0].clock_us
-        return dose.start_tick * tick_ns + last_ns - (killed_ns + fit.offset_ns - fit.bound_ns)
+        origin_ns = dose.start_tick * tick_ns - (killed_ns + fit.offset_ns - fit.bound_ns)
+        fed_ns = [ramp_ns - DEAD_MAN_NS + origin_ns for ramp_ns in ramps]
+        return origin_ns + last_ns, max(fed_ns, default=0)
+
+    def _commands(self, number: int) -> list[dict[str, Any]]:
+        """What the output was told in a dose, by its own record."""
+        path = self._traces / f"{self._serial}-dose{number:04}.json"
+        told: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["commands"]
+        return told
 
     def _rows(self, number: int) -> dict[str, Any]:
         path = self._traces / f"{self._serial}-dose{number:04}.npz"
