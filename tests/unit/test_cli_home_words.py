@@ -90,3 +90,17 @@ def test_a_log_from_a_file_is_not_saved_again_and_nobody_thinks_so(tmp_path: Pat
     with pytest.raises(NeurostimError) as told:
         build(["usage"])(["usage", *words], standalone_mode=False)
     assert told.value.code == "usage-option"
+
+
+@pytest.mark.parametrize("command", ["takeback", "retire", "usage"])
+@pytest.mark.parametrize("file", ["there.jsonl", "nowhere/new.jsonl"])
+def test_a_file_that_cannot_be_new_is_refused_before_the_device_is_touched(
+    command: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.jsonl").write_text("another log")
+    words = [one if one != "usage.jsonl" else file for one in WORDS.get(command, ["--save", file])]
+    with pytest.raises(NeurostimError) as told:
+        build([command])([command, "socket://127.0.0.1:1", *words], standalone_mode=False)
+    assert told.value.code == "usage-file"
+    assert (tmp_path / "there.jsonl").read_text() == "another log"

@@ -33,8 +33,10 @@ def retire(
     """Make a device ready for another subject: its usage is read and kept, its programs are erased."""
     from neurostim.cli.run import await_control, settle_earlier
     from neurostim.session.home import HomeSession
+    from neurostim.session.usage_file import require_new
 
     screen = console.err()
+    require_new(save)
     folder = journal or paths.default_journal()
     with opened(device, keys) as stimulator:
         settle_earlier(folder, stimulator, settle, screen)

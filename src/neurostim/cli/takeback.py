@@ -31,9 +31,11 @@ def takeback(
     from neurostim.cli import usage
     from neurostim.cli.run import await_control, settle_earlier
     from neurostim.session.home import HomeSession
+    from neurostim.session.usage_file import require_new
 
     screen = console.err()
     screen.print(console.RESEARCH_NOTICE, style="bold yellow")
+    require_new(save)
     folder = journal or paths.default_journal()
     with opened(device, keys) as stimulator:
         settle_earlier(folder, stimulator, settle, screen)

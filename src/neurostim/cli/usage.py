@@ -40,7 +40,7 @@ def usage(
 ) -> None:
     """Read the usage log of a device, only reading, or show one that was saved."""
     from neurostim.core.errors import ConfigError
-    from neurostim.session.usage_file import read_usage, write_usage
+    from neurostim.session.usage_file import read_usage, require_new, write_usage
     from neurostim.wire.messages import Role
 
     if (device is None) == (file is None):
@@ -54,6 +54,8 @@ def usage(
         log = read_usage(file)
     else:
         assert device is not None
+        if save is not None:
+            require_new(save)
         with opened(device, keys, role=Role.OBSERVE) as stimulator:
             log = stimulator.home.usage().result()
             subject = stimulator.home.assignment().result().subject

@@ -19,6 +19,26 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
+def require_new(path: Path) -> None:
+    """Refuse a file that cannot be a new one, before anything is asked of a device.
+
+    Raises
+    ------
+    JournalError
+        Code ``usage-file``.
+    """
+    problem = (
+        "it exists already" if path.exists() else "" if path.parent.is_dir() else "there is no such folder"
+    )
+    if problem:
+        raise JournalError(
+            f"the usage log cannot be written to {path}: {problem}",
+            allowed="a new file in a folder that exists",
+            remedy="Name another; the device was not touched.",
+            code="usage-file",
+        )
+
+
 def write_usage(
     path: Path, identity: Identity, subject: str | None, log: UsageLog, *, opener: Opener = open_durable
 ) -> None:
