@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from neurostim.device import LinkState, Notice, NoticeKind
+from neurostim.device.native import NativeStimulator
 from neurostim.wire import messages as m
 from neurostim.wire.messages import Role
-from support.scripted_device import ScriptedDevice
+from support.device_server import DeviceServer
+from support.scripted_device import Link, ScriptedDevice
 from support.virtual_stimulator import VirtualStimulator
 
 MS = 1_000_000
@@ -58,3 +60,19 @@ def test_a_sign_of_life_that_crosses_the_goodbye_is_no_loss() -> None:
     stimulator.pass_ns(100 * MS)
     assert stimulator.link_counters.replies_late == 1
     assert losses(stimulator) == 0
+
+
+def test_a_host_that_takes_control_from_its_own_past_leaves_no_other_session_behind() -> None:
+    with DeviceServer(ScriptedDevice()) as server, NativeStimulator(server.url) as stimulator:
+        device = server.device
+
+        def died_just_now() -> None:
+            device.links[99] = Link(stimulator.host_id, 1, Role.CONTROL)
+            device.living_ns = device.now_ns + 10_000 * MS
+
+        server.ask(died_just_now)
+        stimulator.open()
+        assert stimulator.role is Role.OBSERVE
+        stimulator.take_control()
+        assert stimulator.role is Role.CONTROL
+        assert len(server.ask(lambda: dict(device.links))) == 2

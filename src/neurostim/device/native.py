@@ -174,6 +174,8 @@ class NativeStimulator(WireStimulator):
             self._leave_session()
         reply = self._greet(Role.CONTROL, takeover_from or NOBODY)
         if reply.role is not Role.CONTROL and reply.controller == self._core.host_id:
+            # A session that nobody closes takes one of the device's few places for five seconds.
+            self._leave_session()
             reply = self._greet(Role.CONTROL, self._core.host_id)
         self._adopt(reply)
         if reply.role is not Role.CONTROL:
