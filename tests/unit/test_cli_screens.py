@@ -37,3 +37,8 @@ def test_the_ports_of_a_device_read_as_text(capsys: pytest.CaptureFixture[str]) 
     ports = json.loads(devices(capsys, "--json"))["devices"][0]["ports"]
     [line] = [line for line in shown.splitlines() if line.strip().startswith("ports")]
     assert line.split(maxsplit=1)[1].rstrip() == ", ".join(ports)
+
+
+def test_a_device_tells_for_whom_it_is_and_whether_it_is_released(capsys: pytest.CaptureFixture[str]) -> None:
+    [told] = json.loads(devices(capsys, "--json"))["devices"]
+    assert (told["subject"], told["release"]) == ("assigned to nobody", "not released")

@@ -18,6 +18,7 @@ from neurostim.core.units import format_current, format_time
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from neurostim.device import Stimulator
     from neurostim.device.discovery import BusWatch, Change, SerialPortInfo, UsbDeviceInfo
 
 app = typer.Typer()
@@ -147,4 +148,25 @@ def identify(url: str, keys: str | None = None) -> dict[str, Any]:
             "step": format_current(capabilities.grid.step_na),
             "contacts": capabilities.contact_count,
             "ports": [f"{port.kind.name.lower()} {port.contact_count}" for port in capabilities.ports],
+            **_at_home(stimulator),
         }
+
+
+def _at_home(stimulator: Stimulator) -> dict[str, str]:
+    """For whom a device is and whether it is released, where it tells this host."""
+    from neurostim.device import CommandRefused
+
+    try:
+        assignment = stimulator.home.assignment().result()
+        state = stimulator.home.release_state().result()
+    except CommandRefused:
+        return {}
+    if not state.autonomous:
+        release = "not released"
+    elif state.expired:
+        release = f"release {state.number} at home, expired"
+    else:
+        hours, rest_s = divmod(state.expires_left_s, 3600)
+        left = f"{hours / 24:.1f} days" if hours >= 48 else f"{hours} h {rest_s // 60:02} min"
+        release = f"release {state.number} at home, {left} left"
+    return {"subject": assignment.subject or "assigned to nobody", "release": release}
