@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from neurostim.cli import usage
+from neurostim.cli import console, usage
 from neurostim.cli.main import build
+from neurostim.cli.run import await_control
 from neurostim.core.errors import NeurostimError
 from neurostim.device.usage import UsageLog, usage_digest
 from neurostim.session import in_flight
 from neurostim.session.adapters import new_session_id
 from neurostim.session.journal import Journal
-from neurostim.wire.messages import NO_SLOT, UsageKind, UsageRecord
+from neurostim.wire.messages import NO_SLOT, Role, UsageKind, UsageRecord
 
 DEVICE = "sim://scs?seed=1"
 REASON = "output was seen to be off"
@@ -104,3 +106,38 @@ def test_a_file_that_cannot_be_new_is_refused_before_the_device_is_touched(
         build([command])([command, "socket://127.0.0.1:1", *words], standalone_mode=False)
     assert told.value.code == "usage-file"
     assert (tmp_path / "there.jsonl").read_text() == "another log"
+
+
+class Held:
+    """A device whose output is on and whose control is held by a host that has gone, for one more look."""
+
+    def __init__(self, *, autonomous: bool) -> None:
+        self.role = Role.OBSERVE
+        self.home = self
+        self.output_on = True
+        self.autonomous = autonomous
+
+    def status(self) -> Held:
+        return self
+
+    def release_state(self) -> Held:
+        return self
+
+    def result(self) -> Held:
+        return self
+
+    def wait(self, _seconds: float) -> None:
+        pass
+
+    def take_critical(self) -> None:
+        pass
+
+    def take_control(self) -> None:
+        self.role = Role.CONTROL
+
+
+@pytest.mark.parametrize("autonomous", [True, False])
+def test_output_of_the_patient_does_not_end_the_wait_for_a_host_that_has_gone(autonomous: bool) -> None:
+    device = Held(autonomous=autonomous)
+    await_control(cast(Any, device), console.err())
+    assert (device.role is Role.CONTROL) is autonomous

@@ -396,7 +396,10 @@ def await_control(stimulator: Stimulator, screen: Console) -> None:
     def waits() -> bool:
         return stimulator.role is not Role.CONTROL and clock.monotonic_ns() < end_ns
 
-    if not waits() or stimulator.status().result().output_on:
+    if not waits():
+        return
+    # Output that the patient has on at home says nothing of another host.
+    if stimulator.status().result().output_on and not stimulator.home.release_state().result().autonomous:
         return
     screen.print("another host holds control; waiting whether it is still there")
     while waits():
