@@ -16,6 +16,7 @@ from neurostim.wire.messages import EventCode, RangeOfArea
 from neurostim_sim.impedance import CURRENT_NA, PULSES, WIDTH_NS
 from neurostim_sim.profiles import Profile
 from neurostim_sim.records import AC_PER_NC, DoseRecord, Memory
+from neurostim_sim.selftest import is_whole
 
 UNSERVED_NS: Final = 510_000_000
 """Longest time the output runs on when the processor hangs or is late, until its own watchdog acts [ns]."""
@@ -65,7 +66,8 @@ def bound(dose: DoseRecord, memory: Memory, profile: Profile, contacts: Sequence
         return _of_measurement(dose, contacts)
     time_ns = dose.save_ns + UNSERVED_NS
     slot = memory.slots[dose.slot] if dose.slot < len(memory.slots) else None
-    if slot is None or not slot.committed or slot.digest.hex() != dose.image:
+    known = slot is not None and slot.committed and slot.digest.hex() == dose.image and is_whole(slot)
+    if slot is None or not known:
         # Which program ran is not known any more: no contact carried more than the device can drive.
         able = profile.capabilities
         charge = _with_tolerance(able.max_contact_na * time_ns)

@@ -16,6 +16,7 @@ FRAME_FAULTS: Final = {
     "drop": "the frame is lost",
     "duplicate": "the frame arrives once more, `value` ns later",
     "flip": "bit `value` of the frame is turned",
+    "flip-many": "2 to 8 bits of the frame are turned; `value` decides how many, and which",
     "truncate": "only the first `value` bytes arrive",
     "reorder": "the frame arrives behind the next one of its direction, or `value` ns later",
     "delay": "the frame arrives `value` ns late, everything behind it in order",
@@ -34,6 +35,7 @@ HOST_FAULTS: Final = {
     "stuck-thread": "the thread that serves the person stands still for `value` ns, the link's goes on",
     "asleep": "the laptop sleeps for `value` ns: its clock stands still and its port is gone",
     "disk": "the `value`-th disk operation from now on fails, and all after it",
+    "time-jump": "the host's time of day jumps by `value` s, forward or back",
 }
 DEVICE_FAULTS: Final = {
     "reset": "the device's processor restarts",
@@ -58,7 +60,28 @@ STRANGER_FAULTS: Final = {
     "second-host": "another host, paired where bit 1 of `value` is set, tries to take over, and stops where "
     "bit 0 is",
 }
-KINDS: Final = {**FRAME_FAULTS, **LINE_FAULTS, **HOST_FAULTS, **DEVICE_FAULTS, **STRANGER_FAULTS}
+PATIENT_FAULTS: Final = {
+    "press-start": "the patient presses START",
+    "press-up": "the patient presses UP",
+    "press-down": "the patient presses DOWN",
+    "press-switch": "the patient presses SWITCH",
+    "press-stop": "the patient presses STOP",
+    "hold": "the patient holds a button down (START, UP, DOWN, SWITCH or STOP by `value` modulo 5)",
+    "let-go": "the patient lets go of the button that is held",
+    "off-button": "the patient presses the off button, which cuts the supply of the output",
+    "battery-change": "somebody changes the battery",
+    "visit": "at home only: a host comes on the line and does what `value` modulo 6 says: the own one "
+    "reads, or tries every command, or stops; another one with a key, or one without, tries every "
+    "command; another one with a key stops at once",
+}
+KINDS: Final = {
+    **FRAME_FAULTS,
+    **LINE_FAULTS,
+    **HOST_FAULTS,
+    **DEVICE_FAULTS,
+    **STRANGER_FAULTS,
+    **PATIENT_FAULTS,
+}
 WAYS: Final = ("host", "device")
 ANY: Final = "*"
 

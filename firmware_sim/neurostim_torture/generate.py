@@ -30,17 +30,23 @@ MOST: Final = {"HEARTBEAT": 20, "STATUS": 4, "COUNTERS": 4, "TELEMETRY": 12, "ST
 WORLD_FAULTS: Final = tuple(
     name for name in (*LINE_FAULTS, *HOST_FAULTS, *DEVICE_FAULTS, *STRANGER_FAULTS) if name != "replay-kind"
 )
+HANDS_FAULTS: Final = ("press-stop", "off-button", "battery-change", "press-start")
+"""What a hand may do to a device that a host supervises."""
 
 _PAUSES_MS: Final = (0, 1, 3, 20, 90, 150, 240, 290, 310, 360, 450, 520, 800, 1100, 2100, 5200)
 _CONTACTS: Final = tuple(range(1, 9))
 
 
-def _value(what: str, dice: Dice) -> int:
+def value_of(what: str, dice: Dice) -> int:
     """How much, how long or which, for one kind of fault."""
     long_ns = _PAUSES_MS[dice.below(len(_PAUSES_MS))] * MS + dice.below(3 * MS)
     match what:
         case "flip" | "truncate" | "merge":
             return dice.below(640)
+        case "flip-many":
+            return dice.below(1 << 20)
+        case "time-jump":
+            return dice.below(4_000_000) - 2_000_000
         case "bytes":
             return dice.below(400_000)
         case "delay" | "duplicate" | "reorder" | "clog" | "deaf" | "freeze" | "stuck-thread" | "asleep":
@@ -90,12 +96,12 @@ def _timed(what: str, dice: Dice) -> Fault:
         what,
         WAYS[dice.below(2)],
         at_ns=0 if what == "skew" else dice.below(SPAN_MS * 1000) * 1000,
-        value=_value(what, dice),
+        value=value_of(what, dice),
     )
 
 
 def _frame(what: str, dice: Dice, key: str = ANY, most: int = FRAMES) -> Fault:
-    return Fault(what, WAYS[dice.below(2)], key, 1 + dice.below(most), value=_value(what, dice))
+    return Fault(what, WAYS[dice.below(2)], key, 1 + dice.below(most), value=value_of(what, dice))
 
 
 def uniform(dice: Dice, _plan: Plan) -> tuple[Fault, ...]:
@@ -106,7 +112,8 @@ def uniform(dice: Dice, _plan: Plan) -> tuple[Fault, ...]:
         if dice.below(2):
             found.append(_frame(frames[dice.below(len(frames))], dice))
         else:
-            found.append(_timed(WORLD_FAULTS[dice.below(len(WORLD_FAULTS))], dice))
+            everything = (*WORLD_FAULTS, *HANDS_FAULTS)
+            found.append(_timed(everything[dice.below(len(everything))], dice))
     return tuple(found)
 
 
@@ -121,7 +128,7 @@ def keyed(dice: Dice, plan: Plan) -> tuple[Fault, ...]:
         if dice.below(2):
             found.append(_frame(frames[dice.below(len(frames))], dice, key, most))
             continue
-        everything = (*WORLD_FAULTS, "replay-kind")
+        everything = (*WORLD_FAULTS, *HANDS_FAULTS, "replay-kind")
         what = everything[dice.below(len(everything))]
         if what == "skew":
             found.append(_timed(what, dice))
@@ -129,7 +136,7 @@ def keyed(dice: Dice, plan: Plan) -> tuple[Fault, ...]:
         # Before the frame arrives, just after the device has answered, or some time later.
         when = (0, 0, 350_000, 1 * MS, 90 * MS, dice.below(600) * MS)[dice.below(6)]
         way = WAYS[dice.below(2)] if dice.below(2) else "host"
-        found.append(Fault(what, way, key, 1 + dice.below(most), at_ns=when, value=_value(what, dice)))
+        found.append(Fault(what, way, key, 1 + dice.below(most), at_ns=when, value=value_of(what, dice)))
     return tuple(found)
 
 
@@ -144,7 +151,7 @@ def bursts(dice: Dice, _plan: Plan) -> tuple[Fault, ...]:
             way if dice.below(4) else WAYS[dice.below(2)],
             ANY,
             first + place,
-            value=_value("delay", dice) // 4,
+            value=value_of("delay", dice) // 4,
         )
         for place in range(3 + dice.below(10))
     ]
@@ -152,7 +159,7 @@ def bursts(dice: Dice, _plan: Plan) -> tuple[Fault, ...]:
         what = ("clog", "deaf", "clog", "freeze", "replay")[dice.below(5)]
         if dice.below(2):
             key = KEYS[dice.below(len(KEYS))]
-            found.append(Fault(what, WAYS[dice.below(2)], key, 1 + dice.below(3), value=_value(what, dice)))
+            found.append(Fault(what, WAYS[dice.below(2)], key, 1 + dice.below(3), value=value_of(what, dice)))
         else:
             found.append(_timed(what, dice))
     return tuple(found)
@@ -164,6 +171,9 @@ GENERATORS: Final[dict[str, Callable[[Dice, Plan], tuple[Fault, ...]]]] = {
     "bursts": bursts,
 }
 MIXED: Final = "mixed"
+HOME: Final = "home"
+ALL: Final = (*GENERATORS, HOME)
+_TURNS: Final = ("uniform", "keyed", "bursts", "keyed", "uniform", "keyed", "bursts", HOME)
 
 
 def drawn(seed: int, generator: str = MIXED) -> Schedule:
@@ -173,7 +183,7 @@ def drawn(seed: int, generator: str = MIXED) -> Schedule:
     ----------
     seed : int
     generator : str
-        One of `GENERATORS`, or `MIXED`: each of them in turn, the keyed one twice as often.
+        One of `ALL`, or `MIXED`: each of them in turn, the keyed one oftener, one of eight at home.
 
     Raises
     ------
@@ -181,13 +191,19 @@ def drawn(seed: int, generator: str = MIXED) -> Schedule:
         For an unknown generator.
     """
     if generator == MIXED:
-        generator = ("uniform", "keyed", "bursts", "keyed")[seed % 4]
-    if generator not in GENERATORS:
+        generator = _TURNS[seed % len(_TURNS)]
+    if generator not in ALL:
         raise ConfigError(
             f"there is no generator {generator!r}",
-            allowed=", ".join([*GENERATORS, MIXED]),
+            allowed=", ".join([*ALL, MIXED]),
             code="generator",
         )
     # Through a digest: the streams of neighbouring seeds must have nothing in common.
     start = hashlib.sha256(f"{generator}:{seed}".encode()).digest()
-    return Schedule(seed, GENERATORS[generator](Dice(int.from_bytes(start[:8], "little")), Plan.drawn(seed)))
+    dice = Dice(int.from_bytes(start[:8], "little"))
+    if generator == HOME:
+        from neurostim_torture.clinic import HomePlan
+        from neurostim_torture.days import home
+
+        return Schedule(seed, home(dice, HomePlan.drawn(seed)), home=True)
+    return Schedule(seed, GENERATORS[generator](dice, Plan.drawn(seed)))

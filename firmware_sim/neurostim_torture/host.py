@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from neurostim.core.errors import TransportError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ORIGIN_NS = 1_000_000_000
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class VirtualHost(WireStimulator):
@@ -76,8 +78,11 @@ class VirtualHost(WireStimulator):
         return ORIGIN_NS + self.world.now_ns - self.slept_ns
 
     def wall_text(self) -> str:
-        """Its time of day: a text that means nothing."""
-        return "2026-01-01T00:00:00.000+00:00"
+        """Its time of day, which somebody may set to anything."""
+        shown = FIRST_DAY + timedelta(
+            milliseconds=self.world.now_ns // 1_000_000 + self.world.jumped_s * 1000
+        )
+        return shown.isoformat(timespec="milliseconds")
 
     def true_ns(self, host_ns: int) -> int:
         """True time of a moment on its clock [ns]."""

@@ -135,6 +135,8 @@ class Way:
                     self._deliver(now_ns + late + TRANSIT_NS + max(value, 1), piece)
             case "flip":
                 return [_flipped(piece, value) for piece in pieces], late, held
+            case "flip-many":
+                return [_flipped_many(piece, value) for piece in pieces], late, held
             case "truncate":
                 return [piece[: value % max(len(piece), 1)] for piece in pieces], late, held
             case "delay":
@@ -173,3 +175,17 @@ def _flipped(frame: bytes, bit: int) -> bytes:
         return frame
     place = bit // 8 % len(frame)
     return frame[:place] + bytes([frame[place] ^ (1 << bit % 8)]) + frame[place + 1 :]
+
+
+def _flipped_many(frame: bytes, value: int) -> bytes:
+    """Turn 2 to 8 bits, no two the same; a number has its own places."""
+    if not frame:
+        return frame
+    bits: set[int] = set()
+    place = value
+    while len(bits) < 2 + value % 7:
+        place = (place * 1_103_515_245 + 12_345) % (1 << 31)
+        bits.add((place >> 8) % (8 * len(frame)))
+    for bit in sorted(bits):
+        frame = _flipped(frame, bit)
+    return frame

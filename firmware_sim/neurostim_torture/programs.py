@@ -7,7 +7,7 @@ anything else it has measured goes the whole way through the compiler and the ga
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
 
@@ -18,6 +18,7 @@ from neurostim.electrode.lead import Lead
 from neurostim.electrode.library import lead
 from neurostim.safety.gate import AmplitudeRange, ApprovedProgram, Verdict
 from neurostim.session import Session, Stage
+from neurostim.wire.messages import RangeOfArea
 from neurostim_sim.profiles import Profile, profile
 from neurostim_torture.monitor import records as r
 
@@ -101,7 +102,17 @@ pulse = { width = "200 us", recharge = "active-symmetric" }
 train = { rate = "50 Hz" }
 ramp = { up = "2 s", down = "1 s" }
 """,
+    "home-slow": """
+[[area]]
+amplitude = "3 mA"
+contacts = { 2 = "-50 %", 3 = "-50 %", 6 = "+100 %" }
+pulse = { width = "300 us", recharge = "passive" }
+train = { rate = "2 Hz" }
+ramp = { up = "4 s", down = "2 s" }
+""",
 }
+HOME_NAMES: Final = tuple(_HOME)
+PATIENT_STEPS: Final = 4
 NAMES: Final = tuple(_TEXTS)
 STEPS: Final = 8
 STEP_NA: Final = 100_000
@@ -176,6 +187,24 @@ def _recharge(number: int) -> str:
     return ("none", "passive", "passive-after-burst", "active-symmetric", "active-asymmetric", "triphasic")[
         number
     ]
+
+
+def patient_ranges(approved: ApprovedProgram) -> tuple[RangeOfArea, ...]:
+    """What of an approved program a patient gets: its lower half."""
+    return tuple(
+        RangeOfArea(one.area, one.min_na, one.min_na + PATIENT_STEPS * one.step_na, one.step_na)
+        for one in approved.ranges
+    )
+
+
+def told_at_home(approved: ApprovedProgram) -> r.Program:
+    """A released program as the monitor knows it."""
+    program = told(approved)
+    areas = tuple(
+        replace(area, patient=r.Range(one.min_na, one.max_na, one.step_na))
+        for area, one in zip(program.areas, patient_ranges(approved), strict=True)
+    )
+    return replace(program, areas=areas)
 
 
 def told(approved: ApprovedProgram) -> r.Program:

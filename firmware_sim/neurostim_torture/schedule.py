@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from neurostim.core.errors import ConfigError
 from neurostim.session import JournalError, Record, in_flight, read_journal
 from neurostim_torture.disk import HostKilled
 from neurostim_torture.faults import Fault, read_faults
@@ -19,23 +20,29 @@ from neurostim_torture.ready import ready
 from neurostim_torture.world import World
 
 AFTERWARDS_NS: Final = 1_500_000_000
+JOURNAL: Final = ".journal.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What decides everything that happens: the seed, and the faults."""
+    """What decides everything that happens: the seed, the faults, and whether the device is at home."""
 
     seed: int
     faults: tuple[Fault, ...] = ()
+    home: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"seed": self.seed, "faults": [fault.as_dict() for fault in self.faults]}
+        """Plain values; ``home`` only where it is so."""
+        where = {"home": True} if self.home else {}
+        return {"seed": self.seed, **where, "faults": [fault.as_dict() for fault in self.faults]}
 
     @classmethod
     def read(cls, document: Any) -> Schedule:
         """From plain values."""
-        return cls(int(document["seed"]), read_faults(document["faults"]))
+        home = document.get("home", False)
+        if type(home) is not bool:
+            raise ConfigError(f"found home {home!r}", allowed="true or false", code="schedule")
+        return cls(int(document["seed"]), read_faults(document["faults"]), home)
 
 
 @dataclass
@@ -90,6 +97,10 @@ def run(
     plan : Plan, optional
         What that person is going to do; drawn from the seed otherwise.
     """
+    if schedule.home:
+        from neurostim_torture.clinic import run_at_home
+
+        return run_at_home(schedule, keep=keep)
     plan = plan or Plan.drawn(schedule.seed)
     profile = device_profile()
     keys = paired(profile) if plan.keyed else None
@@ -110,6 +121,17 @@ def run(
     for host in tuple(world.hosts):
         world.kill(host)
     world.pass_ns(AFTERWARDS_NS)
+    return judged(world, schedule, keep, tuple(person.outcomes), tuple(person.disagreements))
+
+
+def judged(
+    world: World,
+    schedule: Schedule,
+    keep: list[r.Record] | None = None,
+    outcomes: tuple[str, ...] = (),
+    disagreements: tuple[str, ...] = (),
+) -> Outcome:
+    """Switch everything off, and let the monitor judge what it was told."""
     world.close()
     world.see(books_of(world))
     flows = [one for one in world.records if isinstance(one, r.Flow)]
@@ -126,10 +148,10 @@ def run(
         frames=sum(way.frames for way in world.ways.values()),
         struck=world.struck,
         moments=tuple(world.moments),
-        outcomes=tuple(person.outcomes),
+        outcomes=outcomes,
         violations=tuple(monitor.finish()),
         crashes=tuple(world.crashes),
-        disagreements=tuple(person.disagreements),
+        disagreements=disagreements,
     )
 
 
@@ -158,7 +180,8 @@ def books_of(world: World) -> r.Books:
     """What counters and journals say when everything is over."""
     memory = world.device.memory
     announced = begun = decided = 0
-    for name in sorted(world.disk.files):
+    journals = sorted(name for name in world.disk.files if name.endswith(JOURNAL))
+    for name in journals:
         try:
             records = read_journal(world.disk.folder(name)).records  # type: ignore[arg-type]
         except JournalError as error:
@@ -176,7 +199,7 @@ def books_of(world: World) -> r.Books:
         journal_announced=announced,
         journal_started=begun,
         uncertain=bool(decided or in_flight(world.disk.folder())),  # type: ignore[arg-type]
-        has_journal=bool(world.disk.files),
+        has_journal=bool(journals),
     )
 
 

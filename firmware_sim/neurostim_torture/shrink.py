@@ -31,7 +31,7 @@ def shrink(failing: Outcome, again: Callable[[Schedule], Outcome] = run) -> Outc
         runs += 1
         if runs > MOST_RUNS:
             return None
-        outcome = again(Schedule(failing.schedule.seed, faults))
+        outcome = again(replace(failing.schedule, faults=faults))
         return outcome if wanted & set(outcome.signature()) else None
 
     size = max(1, len(best.schedule.faults) // 2)

@@ -19,7 +19,8 @@ from neurostim.wire.messages import (
     SoftStop,
     StopCause,
 )
-from neurostim_torture.faults import Fault
+from neurostim_torture import hands
+from neurostim_torture.faults import HOST_FAULTS, LINE_FAULTS, PATIENT_FAULTS, STRANGER_FAULTS, Fault
 from neurostim_torture.monitor import records as r
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 MS: Final = 1_000_000
 OFF_NS: Final = 30 * MS
 SPACING_NS: Final = 2 * MS
+STAYS_NS: Final = 20_000 * MS
+LONGEST_JUMP_S: Final = 40 * 365 * 86_400
+"""How far a time of day may be off: beyond it calendars have their own troubles [s]."""
 _INJECTED: Final = {
     "stuck-sensor": "stuck-sensor",
     "mismatch": "mismatch",
@@ -45,11 +49,13 @@ _POWER: Final[dict[str, tuple[str, r.PowerWhat]]] = {
 def strike(world: World, fault: Fault, name: str, frame: bytes) -> bool:
     """Let a fault happen now; return whether there was anything for it to happen to."""
     what, value = fault.what, fault.value
-    if what in ("kill", "kill-write", "freeze", "stuck-thread", "asleep", "disk"):
+    if what in PATIENT_FAULTS:
+        return hands.strike(world, fault)
+    if what in HOST_FAULTS:
         return _strike_host(world, what, value)
-    if what in ("clog", "deaf", "cut"):
+    if what in LINE_FAULTS:
         return _strike_line(world, fault)
-    if what in ("replay", "replay-kind", "forge", "second-host"):
+    if what in STRANGER_FAULTS:
         return _strike_stranger(world, what, value, name, frame)
     return _strike_device(world, what, value)
 
@@ -83,6 +89,8 @@ def _strike_host(world: World, what: str, value: int) -> bool:
             world.disk.kills_in = max(value, 1)
         case "disk":
             world.disk.fails_in = max(value, 1)
+        case "time-jump":
+            world.jumped_s = max(-LONGEST_JUMP_S, min(LONGEST_JUMP_S, world.jumped_s + value))
         case "stuck-thread":
             host.stuck_ns = max(host.stuck_ns, now + value)
         case _:
@@ -147,6 +155,8 @@ def _strike_device(world: World, what: str, value: int) -> bool:
     else:
         if what == "heal":
             world.see(r.Body(now, "healed", tuple(device.tissue.contacts)))
+        if what == "flip-slot":
+            world.see(r.Body(now, "memory", ()))
         if what == "mismatch":
             world.see(r.Body(now, "source", tuple(device.tissue.contacts)))
         device.inject(_INJECTED[what], now)
@@ -249,4 +259,6 @@ def _second_host(world: World, *, stops: bool, knows: bool) -> bool:
                 return
 
     world.at(world.now_ns + 50 * MS, later)
+    # Nobody stays for hours: at home that would be all that a schedule does.
+    world.at(world.now_ns + STAYS_NS, lambda: world.kill(other))
     return True

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,10 @@ from neurostim_torture.host import VirtualHost
 from neurostim_torture.keys import LABEL, Keys
 from neurostim_torture.line import TRANSIT_NS, Way
 from neurostim_torture.monitor import records as r
-from neurostim_torture.programs import told
+from neurostim_torture.programs import told, told_at_home
 
 MOMENT_NS: Final = 1_000
+SECOND_NS: Final = 1_000_000_000
 MEMORY: Final = 64
 LIFE_GRAIN_NS: Final = 10_000_000
 PORT_BYTES: Final = 2048
@@ -102,6 +103,9 @@ class World:
         self.dice = Dice(seed ^ 0x5DEECE66D)
         self.records: list[r.Record] = []
         self.struck: Counter[str] = Counter()
+        self.jumped_s = 0
+        self.at_home = False
+        self.visits: list[int] = []
         self.moments: list[tuple[int, str]] = []
         self.crashes: list[str] = []
         self.plugged = True
@@ -130,6 +134,10 @@ class World:
         )
         self._boots = self.device.memory.boot_count
         self._fired_ns = {self.device.memory.dose_count: 0}
+        self.released = self.device.autonomous
+        self._at_home_doses: set[int] = set()
+        self.release_lasts_s = 0
+        self.release_slots: tuple[str, ...] = ()
         self.doses_at_start = self.device.memory.dose_count
         self.counters_at_start = {
             number: r.Counter(*kept) for number, kept in self.device.memory.contacts.items()
@@ -215,6 +223,10 @@ class World:
             self._ran[delivery.record.number] = hashlib.sha256(held).hexdigest()
         if device.memory.dose_count not in self._fired_ns:
             self._fired_ns[device.memory.dose_count] = self.now_ns
+            if device.autonomous:
+                self._at_home_doses.add(device.memory.dose_count)
+        if device.autonomous != self.released and not device.dead:
+            self._mode_changed(released=device.autonomous)
         if device.memory.boot_count != self._boots:
             self._boots = device.memory.boot_count
             device.link.recorder = self.recorded
@@ -234,7 +246,22 @@ class World:
         if not len(rows):
             # A dose that was ended in the tick before its first never came to its own time 0.
             began = min(began, self._fired_ns.get(dose, self.now_ns))
-        self.see(r.Flow(self.now_ns, dose, began, self._ran.get(dose, digest), rows))
+        by: Literal["host", "patient"] = "patient" if dose in self._at_home_doses else "host"
+        self.see(r.Flow(self.now_ns, dose, began, self._ran.get(dose, digest), rows, by))
+
+    def _mode_changed(self, *, released: bool) -> None:
+        """The device is at home from now on, or no longer."""
+        self.released = released
+        self.see(r.Mode(self.now_ns, released))
+        if released:
+            self.tell_release()
+        else:
+            self.see(r.Intent(self.now_ns, "take_back"))
+
+    def tell_release(self) -> None:
+        """What a person has released is in force from now on."""
+        until = self.now_ns + self.release_lasts_s * SECOND_NS
+        self.see(r.Intent(self.now_ns, "release", slots=self.release_slots, until_ns=until))
 
     def _true_of(self, tick: int) -> int:
         """True time of a tick of the present boot [ns]."""
@@ -253,7 +280,8 @@ class World:
         table = np.array(rows, dtype=np.int64).reshape(-1, r.COLUMNS)
         if not rows:
             began_ns = min(began_ns, self._fired_ns.get(dose, self.now_ns))
-        self.see(r.Flow(self.now_ns, dose, began_ns, "", table, "measurement"))
+        by: Literal["measurement", "patient"] = "patient" if dose in self._at_home_doses else "measurement"
+        self.see(r.Flow(self.now_ns, dose, began_ns, "", table, by))
 
     def _tell(self, data: bytes) -> None:
         way = self.ways["device"]
@@ -439,6 +467,12 @@ class World:
     def approve(self, approved: ApprovedProgram) -> None:
         """A person has approved a program."""
         self.programs[approved.image_sha256.hex(), approved.approval_sha256.hex()] = told(approved)
+
+    def release(self, *approved: ApprovedProgram) -> None:
+        """Somebody at the clinic has decided what goes home."""
+        for one in approved:
+            self.programs[one.image_sha256.hex(), one.approval_sha256.hex()] = told_at_home(one)
+        self.release_slots = tuple(one.image_sha256.hex() for one in approved)
 
     def intent(self, what: r.IntentWhat, *, digest: str = "", area: int = 0, amplitude_na: int = 0) -> None:
         """A person wants something, deliberately, and asks for it now."""

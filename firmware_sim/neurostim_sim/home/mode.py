@@ -40,7 +40,7 @@ from neurostim_sim.home.supply import Supply
 from neurostim_sim.home.usage import RESERVE, UsageLog
 from neurostim_sim.output import ON, Output, Unattended
 from neurostim_sim.records import DoseRecord, Memory
-from neurostim_sim.selftest import failing, heal
+from neurostim_sim.selftest import failing, heal, is_whole
 from neurostim_sim.sessions import Refusal
 
 SECOND_NS: Final = 1_000_000_000
@@ -190,7 +190,7 @@ class Home:
     def battery_hours(self) -> int:
         """Hours the battery carries the chosen program, were it at the top of the patient's range [h]."""
         program = self.chosen
-        if program is None:
+        if program is None or not is_whole(self._memory.slots[program.slot]):
             return 0
         image = decode_image(self._memory.slots[program.slot].data)
         rail = self._hardware.profile.capabilities.rail_mv
@@ -479,7 +479,9 @@ class Home:
             self._follow_output()
             return
         self.state.kept["measured_us"] = self.state.powered_us
-        self._deliver(program)
+        # What was proven at the press may have changed in memory while the contacts were read.
+        if self._self_test(program):
+            self._deliver(program)
 
     def _watch_end(self) -> None:
         state = self.state

@@ -14,12 +14,14 @@ from neurostim_torture.monitor.records import (
     Intent,
     Kept,
     Life,
+    Mode,
     Power,
     Program,
     Range,
     Record,
     Setting,
     Taken,
+    UsageRead,
     Violation,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "Intent",
     "Kept",
     "Life",
+    "Mode",
     "Monitor",
     "Power",
     "Program",
@@ -44,5 +47,6 @@ __all__ = [
     "Record",
     "Setting",
     "Taken",
+    "UsageRead",
     "Violation",
 ]

@@ -76,7 +76,9 @@ def unseen_ac(history: History, contact: int) -> int:
                 phases = 2 if area.recharge == "triphasic" else 1
                 charge += units * area.burst_pulses * size * phases * area.width_ns
         most = max(most, charge)
-    if history.intents_of("measure"):
+    if any(body.what == "memory" for body in history.bodies):
+        most = max(most, setting.hard.contact_na * unseen_ns)
+    if history.intents_of("measure") or (home and any(not dose.flow.digest for dose in history.doses)):
         most += MEASURED_AC
     return most + most * setting.bounds.unseen_permille // 1000 + 1
 

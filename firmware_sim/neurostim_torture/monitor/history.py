@@ -17,10 +17,12 @@ from neurostim_torture.monitor.records import (
     Intent,
     Kept,
     Life,
+    Mode,
     Power,
     Record,
     Setting,
     Taken,
+    UsageRead,
 )
 
 Instants = NDArray[np.int64]
@@ -50,6 +52,8 @@ class History:
         self.lives: list[Life] = kinds.get(Life, [])  # type: ignore[assignment]
         self.kept: list[Kept] = kinds.get(Kept, [])  # type: ignore[assignment]
         self.books: list[Books] = kinds.get(Books, [])  # type: ignore[assignment]
+        self.modes: list[Mode] = kinds.get(Mode, [])  # type: ignore[assignment]
+        self.usage: list[UsageRead] = kinds.get(UsageRead, [])  # type: ignore[assignment]
         flows: list[Flow] = kinds.get(Flow, [])  # type: ignore[assignment]
         self.doses = [Dose(setting, flow) for flow in sorted(flows, key=lambda one: one.began_ns)]
 
@@ -67,14 +71,9 @@ class History:
         """Doses that a host began, with current."""
         return [one for one in self.doses if one.flow.by != "patient" and len(one.driven)]
 
-    def by_patient(self, at_ns: int) -> bool:
-        """Whether the last deliberate act before a moment was one of the patient's own control."""
-        acts = [one.what for one in self.intents if one.at_ns <= at_ns]
-        return bool(acts) and acts[-1].startswith("patient")
-
     def stands_still(self, at_ns: int) -> bool:
         """Whether the processor hangs or is without supply at a moment: until the next boot."""
-        before = [one.what for one in self.powers if one.at_ns <= at_ns]
+        before = [one.what for one in self.powers if one.at_ns <= at_ns and one.what != "off_button"]
         return bool(before) and before[-1] in ("hang", "power_cut", "brown_out", "reset")
 
     def living_ns(self) -> Instants:

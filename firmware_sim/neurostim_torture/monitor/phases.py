@@ -133,7 +133,7 @@ def polarity(history: History) -> Iterator[Violation]:
 def measurement_is_small(history: History) -> Iterator[Violation]:
     """Judge the pulses of each measurement."""
     for dose in history.doses:
-        if dose.flow.by != "measurement" or not len(dose.driven):
+        if dose.flow.digest or not len(dose.driven):
             continue
         rows = dose.driven
         large = (np.abs(rows.amplitude) > MEASURED_NA) | (rows.length * dose.tick_ns > MEASURED_NS)

@@ -223,11 +223,12 @@ class Power:
 @dataclass(frozen=True, slots=True)
 class Body:
     """Something happened at the lead: contacts open, shorted, out of their port, or whole again; or a current
-    source that no longer gives what it should (``source``).
+    source that no longer gives what it should (``source``), or a program in the memory that changed by itself
+    (``memory``), so that the device cannot know any more what it ran.
     """
 
     at_ns: int
-    what: Literal["open", "short", "out", "in", "healed", "source"]
+    what: Literal["open", "short", "out", "in", "healed", "source", "memory"]
     contacts: tuple[int, ...]
 
 
@@ -239,7 +240,9 @@ IntentWhat = Literal[
     "stop",
     "emergency",
     "clear",
+    "wants_release",
     "release",
+    "wants_take_back",
     "take_back",
     "patient_start",
     "patient_up",
@@ -255,6 +258,8 @@ class Intent:
 
     ``dose_count`` is the count of doses before a start; ``digest`` what was to be started; ``slots`` what a
     release puts into the patient's hands, in order, as digests; ``until_ns`` the true time a release ends.
+    ``wants_release`` and ``wants_take_back`` are when somebody at the clinic asks for it, ``release`` and
+    ``take_back`` when it came to be in force.
     """
 
     at_ns: int
@@ -300,8 +305,9 @@ class Flow:
         The image that the device ran; empty for a measurement.
     rows : ndarray of int64, shape (n, 9)
         `COLUMNS`; in any order.
-    begun : tuple of int
-        Who began it: ``host`` (FIRE) or ``patient`` (the button).
+    by : str
+        Who began it: ``host`` (FIRE), ``measurement`` (IMPEDANCE_FIRE) or ``patient`` (the button; a start
+        at home may measure first).
     """
 
     at_ns: int
@@ -342,7 +348,30 @@ class Books:
     has_journal: bool = True
 
 
-Record = HostFrame | Taken | DeviceFrame | Power | Body | Intent | Life | Kept | Flow | Books
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """The device has come to be at home (``released``), or no longer is."""
+
+    at_ns: int
+    released: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRead:
+    """What the usage log that was read at the end adds up to, by contact.
+
+    ``contacts`` is what it tells as delivered, ``bound_ac`` what it says may have flowed unseen besides
+    before power was lost [aC].
+    """
+
+    at_ns: int
+    contacts: Mapping[int, Counter]
+    bound_ac: Mapping[int, int]
+
+
+Record = (
+    HostFrame | Taken | DeviceFrame | Power | Body | Intent | Life | Kept | Flow | Books | Mode | UsageRead
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from neurostim_torture.monitor.excuses import CUTS
 from neurostim_torture.monitor.history import History
+from neurostim_torture.monitor.home import started_by_patient
 from neurostim_torture.monitor.records import DeviceFrame, HostFrame, Violation
 from neurostim_torture.monitor.rule import rule
 
@@ -71,7 +72,7 @@ def changes_are_asked(history: History) -> Iterator[Violation]:
         kinds = NEEDED.get(state, ())
         if state == IDLE and before in LATCHED:
             kinds = ("CLEAR",)
-        if not kinds or history.by_patient(event.at_ns):
+        if not kinds or started_by_patient(history, event.at_ns):
             continue
         fresh = [
             one
