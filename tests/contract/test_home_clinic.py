@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from neurostim.core.errors import ConfigError, SafetyError
+from neurostim.core.errors import ConfigError, DeliveryUncertain, SafetyError, TransportError
 from neurostim.core.program_file import load_preset
-from neurostim.device import CommandRefused, DeviceKey
+from neurostim.device import CommandFuture, CommandRefused, DeviceKey
+from neurostim.device.home import HomeCommands
 from neurostim.electrode.library import lead
 from neurostim.safety.approval import ApprovedProgram
 from neurostim.safety.context import AmplitudeRange
@@ -127,6 +128,17 @@ def test_from_assignment_to_retirement_everything_is_on_record(clinic, tmp_path)
     wanted = ["assigned", "loaded", "loaded", "release_intended", "released"]
     wanted += ["usage_read", "taken_back", "usage_read", "retire_intended", "retired"]
     assert [kind for kind in told if kind in wanted] == wanted
+
+
+def test_a_release_whose_answer_is_lost_is_uncertain_and_says_what_to_read(clinic, monkeypatch):
+    clinic.load(0, "Walking")
+    lost = CommandFuture("RELEASE")
+    lost.fail(TransportError("the link is gone", code="link-lost"))
+    monkeypatch.setattr(HomeCommands, "release", lambda *_: lost)
+    with pytest.raises(DeliveryUncertain) as told:
+        clinic.release()
+    assert told.value.code == "release-uncertain"
+    assert "neurostim devices" in told.value.remedy
 
 
 @pytest.mark.hazard("home-tamper")

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from neurostim.core.errors import ConfigError, DeliveryUncertain, Problem
+from neurostim.core.errors import CommandTimeout, ConfigError, DeliveryUncertain, Problem, TransportError
 from neurostim.device import CommandRefused
 from neurostim.device.home import ReleaseState, slot_name, subject_code
 from neurostim.device.usage import UsageLog
@@ -45,7 +45,7 @@ class HomeSession(Preparation):
         CommandRefused
             Where the device does not accept it; it stays supervised.
         DeliveryUncertain
-            Where its answer was lost: read `neurostim usage` or its state before it leaves the clinic.
+            Code ``release-uncertain`` where its answer was lost: read its state before it leaves the clinic.
         """
         self._need(Stage.IDENTIFIED)
         self._record(
@@ -70,8 +70,15 @@ class HomeSession(Preparation):
         )
         self._wait_until_supervised()
         wall_s = int(datetime.fromisoformat(self._clock.wall_text()).timestamp())
-        number = self._await(self._stimulator.home.release(release, wall_s))
-        state = self._await(self._stimulator.home.release_state())
+        try:
+            number = self._await(self._stimulator.home.release(release, wall_s))
+            state = self._await(self._stimulator.home.release_state())
+        except (TransportError, CommandTimeout) as error:
+            raise DeliveryUncertain(
+                f"it is not known whether the release has begun: {error.message}",
+                remedy="Connect again and read it, before the device leaves: neurostim devices --device URL.",
+                code="release-uncertain",
+            ) from error
         self._record("released", {"release": number, "expires_left_s": state.expires_left_s}, durable=True)
         return state
 
