@@ -34,6 +34,7 @@ from neurostim_sim.records import Memory, Slot
 from neurostim_sim.safe import short_and_float
 from neurostim_sim.selftest import failing, heal
 from neurostim_sim.servers.line import Dice
+from neurostim_sim.session_numbers import SessionNumbers
 from neurostim_sim.sessions import Session, SessionTable
 from neurostim_sim.store import Medium, MemoryMedium, PowerCut, Store
 from neurostim_sim.strikes import strike
@@ -203,7 +204,7 @@ class DeviceCore:
         self.entropy = self._entropy or seeded(self._seed, serial, memory.boot_count)
         fresh = self._entropy or seeded(self._seed, serial, "label")
         self.keyring = Keyring(memory, self.clock, self._label, lambda: fresh(CODE_BYTES))
-        self.link = Link(self.clock, memory.session_count)
+        self.link = Link(self.clock, SessionNumbers(memory))
         self.output = Output(
             state, self.clock, self.hardware, memory, self.link.tell, self.entropy, self._traces
         )

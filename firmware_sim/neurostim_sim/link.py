@@ -17,6 +17,7 @@ from neurostim.wire.layout import Event, Lane, Message, Reply
 from neurostim.wire.messages import HelloReply
 from neurostim_sim.clock import DeviceClock
 from neurostim_sim.handshakes import Handshakes
+from neurostim_sim.session_numbers import SessionNumbers
 from neurostim_sim.sessions import Session, SessionTable
 
 TELEMETRY_BYTES: Final = 4096
@@ -36,11 +37,12 @@ class Link:
     Parameters
     ----------
     clock : DeviceClock
-    sessions_before : int
-        Sessions that earlier boots have opened.
+    numbers : SessionNumbers
+        Those of this boot's sessions.
 
     Attributes
     ----------
+    numbers : SessionNumbers
     sessions : SessionTable
     handshakes : Handshakes
         Channels that are no sessions yet.
@@ -52,8 +54,9 @@ class Link:
         Frames whose tag failed, or whose number was used: dropped without an answer.
     """
 
-    def __init__(self, clock: DeviceClock, sessions_before: int) -> None:
-        self.sessions = SessionTable(sessions_before)
+    def __init__(self, clock: DeviceClock, numbers: SessionNumbers) -> None:
+        self.numbers = numbers
+        self.sessions = SessionTable()
         self.handshakes = Handshakes()
         self.recorder: Recorder | None = None
         self.telemetry_dropped = 0

@@ -29,6 +29,7 @@ NO_DIGEST: Final = bytes(32)
 _COUNTERS: Final = (
     "boot_count",
     "session_count",
+    "session_numbers",
     "dose_count",
     "cause",
     "fault",
@@ -120,6 +121,7 @@ class Memory:
 
     ``damaged`` tells that this boot could not read something that had been durable; ``lost`` that once
     nothing at all could be read, keys included: such a device stays closed until a factory reset.
+    ``session_numbers`` is the last number of a session that is reserved.
     ``gauge`` reads the battery, which is kept with every save. ``purging`` is set with what erases something
     that nobody may find again, until `purge` has overwritten it.
     """
@@ -127,6 +129,7 @@ class Memory:
     store: Store
     boot_count: int = 0
     session_count: int = 0
+    session_numbers: int = 0
     dose_count: int = 0
     cause: int = int(StopCause.NONE)
     fault: int = int(FaultCode.NONE)

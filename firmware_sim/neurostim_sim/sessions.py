@@ -116,10 +116,9 @@ class Session:
 
 
 class SessionTable:
-    """All sessions of this boot; those up to number ``before`` are of earlier ones."""
+    """All sessions of this boot."""
 
-    def __init__(self, before: int = 0) -> None:
-        self.before = before
+    def __init__(self) -> None:
         self.open: dict[int, Session] = {}
         self.closed: OrderedDict[int, Session] = OrderedDict()
 

@@ -37,6 +37,7 @@ def _handshake(device: DeviceCore, request: m.Handshake, _session: Session | Non
         if key is None:
             raise Refusal(ErrorCode.AUTHENTICATION_FAILED)
         psk = key
+    link.numbers.check()
     serial = device.profile.capabilities.serial_number
     responder = Responder(psk, prologue(request.purpose, request.host_id, serial), device.entropy(KEY_BYTES))
     pairing = request.purpose is HandshakePurpose.PAIR
@@ -56,9 +57,8 @@ def _handshake(device: DeviceCore, request: m.Handshake, _session: Session | Non
     except ProtocolError as error:
         # A public key that agrees on nothing, from one who knows the key: no wrong code, and no channel.
         raise Refusal(ErrorCode.AUTHENTICATION_FAILED) from error
-    device.memory.session_count += 1
     session = Session(
-        device.memory.session_count,
+        link.numbers.take(),
         request.host_id,
         0,
         Role.OBSERVE,

@@ -83,7 +83,7 @@ def _query(device: DeviceCore, request: m.QueryCommand, _session: Session | None
     outcome, kind, error, payload = CommandOutcome.UNKNOWN, 0, ErrorCode.NONE, b""
     if asked is None:
         # Of an earlier boot nothing is held or forgotten: the boot count tells, and then the dose count.
-        if device.sessions.before < request.session <= device.memory.session_count:
+        if device.link.numbers.before < request.session <= device.link.numbers.last:
             outcome = CommandOutcome.FORGOTTEN
     elif (kept := asked.outcomes.get(request.command_id)) is not None:
         kind, outcome = kept.command_type, CommandOutcome.DONE

@@ -53,10 +53,12 @@ def _open(device: DeviceCore, request: m.Hello, session: Session | None) -> tupl
     if len(table.open) >= SESSIONS:
         _make_room(device, keyed=session is not None and request.role is Role.CONTROL)
     if session is None:
-        number = memory.session_count = memory.session_count + 1
-        session = Session(number, request.host_id, request.nonce, Role.OBSERVE, device.now_ns)
+        session = Session(
+            device.link.numbers.take(), request.host_id, request.nonce, Role.OBSERVE, device.now_ns
+        )
     session.role, refusal = _grant(device, request, session.number)
     device.link.handshakes.drop(session.number)
+    memory.session_count += 1
     memory.note(device.now_us, EventCode.SESSION_OPENED, value=session.number)
     memory.save()
     table.open[session.number] = session
