@@ -1,11 +1,11 @@
 """From ``stop()`` on the caller's thread to the frame on the line and to the device's word, on every path.
 
 The device is the simulator as a process of its own, paired, on a pty, TCP and USB/IP; sessions are
-authenticated. Stops are asked for while nothing happens, while a program is being loaded and everything that
-may wait unanswered waits, in mid-dose with heartbeats and telemetry, each also with a thread of this process
-that holds the interpreter in bursts of 20 ms; and with the device's process suspended, when only the time to
-the line and the escalation mean anything. "On the line" is the return of the write to the descriptor; over
-USB of the control request, which the device has then taken, or where it takes none of the write after it.
+authenticated. Stops are asked for while nothing happens, while a program is being loaded with readings beside
+it, in mid-dose with heartbeats and telemetry, idle and in mid-dose with a thread of this process that holds
+the interpreter in bursts of 20 ms; and with the device's process suspended and 256 bytes waiting, when only the
+time to the line and the escalation mean anything. "On the line" is the return of the write to the descriptor;
+over USB of the control request, which the device has then taken, or where it takes none of the next write.
 Compared with an echo of 32 bytes by a bare process on the same kind of path in the same run.
 """
 
@@ -316,7 +316,7 @@ def run(name: str, option: list[str], folder: Path) -> bool:
                 bench.idle(IDLE // 3).show("nothing else, a busy thread", echo_us)
                 bench.delivering(DOSES).show("in mid-dose, a busy thread", echo_us)
             times, escalated, told = bench.frozen(FROZEN)
-            times.show("the device suspended, pipe full", echo_us)
+            times.show("the device suspended, 256 B wait", echo_us)
         finally:
             with suppress(NeurostimError):
                 bench.close()
