@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from neurostim.cli import console, usage
-from neurostim.cli.main import build
+from neurostim.cli.main import build, main
 from neurostim.cli.run import await_control
 from neurostim.core.errors import NeurostimError
 from neurostim.device.usage import UsageLog, usage_digest
@@ -141,3 +142,15 @@ def test_output_of_the_patient_does_not_end_the_wait_for_a_host_that_has_gone(au
     device = Held(autonomous=autonomous)
     await_control(cast(Any, device), console.err())
     assert (device.role is Role.CONTROL) is autonomous
+
+
+def test_words_that_are_off_name_their_option_as_data_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["neurostim", "release", DEVICE, *WORDS["release"], "--days", "91", "--json"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "--days" in json.loads(capsys.readouterr().out)["message"]

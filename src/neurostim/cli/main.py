@@ -79,5 +79,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(exits.INTERRUPTED)
     except _USAGE_ERROR as error:
-        console.emit_json(console.usage_document(str(error)))
+        # Unlike its text, the message for people names the option.
+        told = getattr(error, "format_message", error.__str__)()
+        console.emit_json(console.usage_document(told))
         sys.exit(exits.USAGE)
