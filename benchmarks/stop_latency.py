@@ -3,9 +3,10 @@
 The device is the simulator as a process of its own, paired, on a pty, TCP and USB/IP; sessions are
 authenticated. Stops are asked for while nothing happens, while a program is being loaded with readings beside
 it, in mid-dose with heartbeats and telemetry, idle and in mid-dose with a thread of this process that holds
-the interpreter in bursts of 20 ms; and with the device's process suspended and 256 bytes waiting, when only the
-time to the line and the escalation mean anything. "On the line" is the return of the write to the descriptor;
-over USB of the control request, which the device has then taken, or where it takes none of the next write.
+the interpreter in bursts of 20 ms; and with the device's process suspended and 256 bytes waiting, when
+only the time to the line and the escalation mean anything. "On the line" is the return of the write
+to the descriptor; over USB of the control request, which the device has then taken, or where it takes none
+of the next write.
 Compared with an echo of 32 bytes by a bare process on the same kind of path in the same run.
 """
 
