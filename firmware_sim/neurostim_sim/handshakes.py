@@ -1,7 +1,8 @@
 """Channels that a handshake has made: they are nothing until their first sealed frame.
 
 A replayed first message makes one, too, and its sender can do nothing with it: only who made the
-message can make a frame for the channel. So nothing that is open is touched before that frame.
+message can make a frame for the channel. So nothing that is open is touched before that frame, and each
+line has room of its own: what is repeated on one takes no channel of a host on another.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Pending:
         The message that made it, and ``reply``, what was answered: the same message is answered alike.
     until_ns : int
         When it is forgotten, by the device's clock [ns].
+    line : int
+        Where it was made.
     paired : tuple of Pair and PairReply, optional
         What PAIR asked on it and gave.
     """
@@ -40,6 +43,7 @@ class Pending:
     request: m.Handshake
     reply: m.HandshakeReply
     until_ns: int
+    line: int
     paired: tuple[m.Pair, m.PairReply] | None = None
 
 
@@ -54,14 +58,20 @@ class Handshakes:
         self._expire(now_ns)
         return next((one for one in self._held if one.session.number == number), None)
 
-    def same(self, request: m.Handshake, now_ns: int) -> Pending | None:
-        """The channel that this very message has made."""
+    def same(self, request: m.Handshake, line: int, now_ns: int) -> Pending | None:
+        """The channel that this very message has made on this line."""
         self._expire(now_ns)
-        return next((one for one in self._held if one.request == request), None)
+        return next((one for one in self._held if (one.line, one.request) == (line, request)), None)
 
     def hold(self, pending: Pending) -> None:
-        """Hold one more; the oldest goes."""
-        self._held = [*self._held[-HELD + 1 :], pending]
+        """Hold one more; the oldest of its line goes."""
+        of_line = [one for one in self._held if one.line == pending.line]
+        gone = of_line[: len(of_line) - HELD + 1]
+        self._held = [*(one for one in self._held if one not in gone), pending]
+
+    def drop_line(self, line: int) -> None:
+        """Forget the channels of a line that is gone."""
+        self._held = [one for one in self._held if one.line != line]
 
     def drop(self, number: int) -> None:
         """A channel is pending no longer."""

@@ -92,6 +92,7 @@ class Link:
     def drop(self, line: int) -> None:
         """A line is gone, with what waited for it; its sessions live until they are silent too long."""
         gone = self._lines.pop(line, None)
+        self.handshakes.drop_line(line)
         if gone is not None:
             self._gone_refused += gone.decoder.counts.dropped_frames
         self._lines.setdefault(0, _Line())
@@ -102,6 +103,11 @@ class Link:
             line.waiting.clear()
 
     # ----------------------------------------------------------------------------- who has spoken
+
+    @property
+    def heard_on(self) -> int:
+        """The line that was heard last."""
+        return self._heard
 
     def open(self, frame: Frame, channel: Channel) -> Frame | None:
         """A sealed frame opened; None, and counted, where its tag or its number does not fit."""

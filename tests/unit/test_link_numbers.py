@@ -1,4 +1,4 @@
-"""Numbers of sessions: none is ever given twice, and a device that has none left can still be stopped."""
+"""First messages that are repeated: they use no number up twice, and take no other line's channel."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from neurostim.wire import messages as m
+from neurostim.wire.channel import Channel
 from neurostim.wire.codec import pack, stop_frame
 from neurostim.wire.messages import DeviceState, ErrorCode, HandshakePurpose, Role
 from neurostim_sim.core import DeviceCore
@@ -104,3 +105,50 @@ def test_a_hello_without_a_key_finds_no_number_left_and_a_stop_still_works() -> 
     refused = host.ask(m.Hello(b"j" * 16, 3, Role.OBSERVE, bytes(16)))
     assert refused.code is ErrorCode.TOO_MANY_SESSIONS
     assert host.ask(m.Stop()).state is DeviceState.STOPPED
+
+
+# ---------------------------------------------------------------------------------- pending channels
+
+
+def recorded(host: SecureBench, count: int = 3) -> list[bytes]:
+    """First messages of this host's, as somebody on the line has recorded them."""
+    return [pack(host.begin(HandshakePurpose.SESSION, host.key)[1], **BARE) for _ in range(count)]
+
+
+@pytest.mark.hazard("forgery")
+def test_first_messages_that_are_repeated_on_another_line_take_no_channel_from_a_host() -> None:
+    host = paired()
+    old = recorded(host)
+    host.shake(HandshakePurpose.SESSION, host.key)
+    for _ in range(3):
+        for line in old:
+            host.core.receive(line, 7)
+    reply = host.ask(m.Hello(host.host, 1, Role.OBSERVE, bytes(16)))
+    assert isinstance(reply, m.HelloReply)
+    assert reply.session == host.session
+
+
+def test_a_first_message_that_is_repeated_elsewhere_before_it_arrives_takes_no_channel_either() -> None:
+    host = paired()
+    initiator, message = host.begin(HandshakePurpose.SESSION, host.key)
+    frame = pack(message, **BARE)
+    host.core.receive(frame, 7)
+    host.channel = None
+    host._say(frame)
+    reply = host.heard()[-1]
+    assert isinstance(reply, m.HandshakeReply)
+    for line in recorded(host):
+        host.core.receive(line, 7)
+    initiator.read(reply.noise)
+    host.channel, host.session, host.sequence = Channel(initiator.split()), reply.session, 0
+    assert isinstance(host.ask(m.Hello(host.host, 1, Role.OBSERVE, bytes(16))), m.HelloReply)
+
+
+def test_a_line_holds_two_channels_and_the_oldest_goes() -> None:
+    host = paired()
+    numbers = [replayed(host, host.begin(HandshakePurpose.SESSION, host.key)[1]) for _ in range(3)]
+    held = host.core.link.handshakes
+    now_ns = host.core.clock.now_ns
+    assert [held.get(one, now_ns) is not None for one in numbers] == [False, True, True]
+    host.core.drop_line(0)
+    assert [held.get(one, now_ns) for one in numbers] == [None] * 3

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def _handshake(device: DeviceCore, request: m.Handshake, _session: Session | None) -> Reply:
     link, now_ns = device.link, device.clock.now_ns
-    again = link.handshakes.same(request, now_ns)
+    again = link.handshakes.same(request, link.heard_on, now_ns)
     if again is not None:
         return again.reply
     if len(request.noise) != EMPTY_MESSAGE_BYTES:
@@ -66,7 +66,8 @@ def _handshake(device: DeviceCore, request: m.Handshake, _session: Session | Non
         channel=Channel(responder.split()),
     )
     reply = m.HandshakeReply(session.number, answer)
-    link.handshakes.hold(Pending(session, request.purpose, request, reply, now_ns + VALID_NS))
+    until_ns = now_ns + VALID_NS
+    link.handshakes.hold(Pending(session, request.purpose, request, reply, until_ns, link.heard_on))
     return reply
 
 
