@@ -104,6 +104,8 @@ class SealedDevice(ScriptedDevice):
             link = self.links[frame.session]
             reply = self._hello_reply(frame.session, link, ErrorCode.NONE)
         else:
+            for other in self.links.values():  # of another channel: never this session again
+                other.nonce = 0 if other.nonce == request.nonce else other.nonce
             self.sessions = frame.session - 1
             reply = self._on_hello(request, frame, None)
             link = self.links[frame.session]

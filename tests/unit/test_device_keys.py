@@ -378,6 +378,88 @@ def test_nothing_unsealed_is_believed_while_hands_are_shaken() -> None:
     assert all(isinstance(one, Notice) and one.kind is NoticeKind.STOP_SENT for one in told)
 
 
+def forged_confirmations() -> bytes:
+    """Whatever of a forger's could pass for the end of a stop, outside any session."""
+    event = m.StateChanged(DeviceState.IDLE, DeviceState.STOPPED, StopCause.STOP, FaultCode.NONE, 0, 5)
+    lines = pack(event, session=0, sequence=0, command_id=0, lease_us=9)
+    for command_id in range(1, 100):
+        for reply in (
+            m.StopReply(DeviceState.STOPPED, StopCause.STOP, False, 5),
+            m.EmergencyStopReply(DeviceState.STOPPED, StopCause.EMERGENCY_STOP, False, 5),
+        ):
+            lines += pack(reply, session=0, sequence=0, command_id=command_id, lease_us=9)
+    return lines
+
+
+@pytest.mark.hazard("false-stop-confirmation")
+@pytest.mark.parametrize("asked", ["nothing", "identify", "paired"])
+def test_a_stop_is_not_confirmed_without_a_seal_before_it_is_known_whether_a_key_is_expected(
+    asked: str,
+) -> None:
+    device = SealedDevice()
+    stimulator = VirtualStimulator(device)
+    if asked == "identify":
+        stimulator.core.identify(stimulator.core.future("IDENTIFY"), stimulator.clock.now_ns)
+    elif asked == "paired":
+        stimulator.pair(CODE, SERIAL)
+    lines = recorded(stimulator)
+    future = stimulator.stop()
+    stimulator.core.feed(forged_confirmations(), stimulator.clock.now_ns)
+    stimulator.pass_ns(MS)
+    assert device.state is DeviceState.STOPPED  # it was sent, and done
+    assert [one.type for line in lines for one in frames(line)].count(m.Stop.TYPE) >= 1
+    assert not future.done()
+    assert stimulator.core.stopping
+    stimulator.pass_ns(700 * MS)
+    with pytest.raises(DeliveryUncertain):
+        future.result()
+
+
+def test_a_stop_before_a_session_without_a_key_is_confirmed_once_it_is_known_that_there_is_none() -> None:
+    stimulator = VirtualStimulator(SealedDevice())
+    stimulator.core.identify(stimulator.core.future("IDENTIFY"), stimulator.clock.now_ns)
+    future = stimulator.stop()
+    stimulator.pass_ns(20 * MS)
+    assert not future.done()
+    stimulator.open()
+    assert future.result().state is DeviceState.STOPPED
+
+
+def pushed_out(stimulator: VirtualStimulator, times: int) -> list[int]:
+    """The device forgets the channel as soon as it is made, so many times; the sessions it had named."""
+    device, named = session_device(stimulator), []
+
+    def treat(request, reply):
+        if isinstance(reply, m.HandshakeReply) and len(named) < times:
+            named.append(reply.session)
+            del device.channels[reply.session]
+        return [(0, reply)]
+
+    device.treat = treat
+    return named
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_channel_that_others_pushed_out_of_the_device_is_made_anew(times: int) -> None:
+    stimulator = paired()
+    named = pushed_out(stimulator, times)
+    lines = recorded(stimulator)
+    stimulator.open()
+    assert stimulator.core.authenticated
+    assert len(named) == times
+    shakes = [one.payload for line in lines for one in frames(line) if one.type == m.Handshake.TYPE]
+    assert len(set(shakes)) == len(shakes) == times + 1  # a key pair is made for one handshake
+
+
+def test_hands_are_not_shaken_for_ever() -> None:
+    stimulator = paired()
+    named = pushed_out(stimulator, 1000)
+    with pytest.raises(CommandTimeout, match="HELLO"):
+        stimulator.open()
+    assert len(named) == 3
+    assert not stimulator.core.authenticated
+
+
 def test_a_device_that_tells_two_numbers_for_one_session_is_refused() -> None:
     device = SealedDevice()
 

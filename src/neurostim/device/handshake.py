@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from neurostim.core.errors import ConfigError, ProtocolError
+from neurostim.core.errors import CommandTimeout, ConfigError, ProtocolError
 from neurostim.device.notices import LinkCounters
 from neurostim.device.outbox import Outbox
 from neurostim.device.tasks import Script
@@ -18,12 +18,15 @@ from neurostim.wire.messages import (
     Handshake,
     HandshakePurpose,
     HandshakeReply,
+    Hello,
+    HelloReply,
     Identify,
     IdentifyReply,
 )
 from neurostim.wire.noise import KEY_BYTES, Initiator
 from neurostim.wire.pairing import pairing_psk, prologue
 
+SHAKES: Final = 3
 _OF_HANDSHAKES: Final = frozenset({Handshake.TYPE, Error.TYPE})
 
 
@@ -122,6 +125,31 @@ def shake_hands(handshake: HostHandshake | None, outbox: Outbox) -> Script[None]
     if handshake is not None:
         yield handshake.request
         outbox.begin_session(*handshake.channel())
+
+
+def greet_sealed(
+    handshake: HostHandshake, renew: Callable[[], HostHandshake], outbox: Outbox, hello: Hello
+) -> Script[HelloReply]:
+    """Shake hands and say hello; anew, a few times, where nothing answers on the channel.
+
+    Whoever repeats recorded first messages on this line can push the channel out of the device before the
+    hello comes; what was made for nothing is forgotten there.
+    """
+    for left in reversed(range(SHAKES)):
+        yield from shake_hands(handshake, outbox)
+        try:
+            reply = yield hello
+        except CommandTimeout:
+            if not left:
+                raise
+            outbox.begin_session(0)
+            # Nothing was answered for a second: what lies unread must not keep the new handshake back.
+            outbox.renew()
+            handshake = renew()
+        else:
+            assert isinstance(reply, HelloReply)
+            return reply
+    raise AssertionError("the last round answers or raises")
 
 
 def believed(

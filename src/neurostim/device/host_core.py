@@ -16,7 +16,14 @@ from neurostim.device.clock_estimate import ClockFit
 from neurostim.device.doubt import Doubts
 from neurostim.device.errors import refusal
 from neurostim.device.futures import CommandFuture, Wait
-from neurostim.device.handshake import DeviceKey, HostHandshake, ask_who, believed, shake_hands
+from neurostim.device.handshake import (
+    DeviceKey,
+    HostHandshake,
+    ask_who,
+    believed,
+    greet_sealed,
+    shake_hands,
+)
 from neurostim.device.heart import Heart
 from neurostim.device.notices import DeviceEvent, Happening, LinkCounters, Notice, NoticeKind
 from neurostim.device.outbox import Outbox, Outgoing
@@ -99,6 +106,8 @@ class HostCore:
         self._new_nonce = new_nonce
         self._entropy = entropy
         self._handshake: HostHandshake | None = None
+        # Until it is known that no key is expected, nothing without a seal confirms a stop.
+        self._bare = False
         self._now_ns = 0
         self._heard_ns = 0
         self._decoder = FrameDecoder()
@@ -134,9 +143,9 @@ class HostCore:
         if key is not None and key.host_id:
             self.host_id = key.host_id
         hello = Hello(self.host_id, self._new_nonce(), role, takeover_from)
-        if key is not None:
-            self._handshake = HostHandshake.of_session(key, self.host_id, self._random())
-        self._runner.questions.queue.append(Task("HELLO", self._greet(hello), future))
+        self._bare = key is None
+        script = self._greet(hello) if key is None else self._greet_sealed(hello, key, self._shake(key))
+        self._runner.questions.queue.append(Task("HELLO", script, future))
         self._pump()
 
     def pair(
@@ -339,14 +348,14 @@ class HostCore:
             self._notice(NoticeKind.LINK_HEARD, "the device answers again")
         if isinstance(message, Event):
             self._happenings.append(DeviceEvent(self._now_ns, message))
-            if isinstance(message, StateChanged) and frame.session == self.session:
+            if isinstance(message, StateChanged) and frame.session == self.session and self._trusts(frame):
                 self._stops.hear_state(message, self._now_ns)
         elif isinstance(message, Reply):
             self._hear_reply(frame, message)
 
     def _hear_reply(self, frame: Frame, reply: Reply) -> None:
         if self._stops.awaits(frame.command_id):
-            taken = self._stops.hear(frame.command_id, reply, self._now_ns)
+            taken = self._trusts(frame) and self._stops.hear(frame.command_id, reply, self._now_ns)
             self._accept(frame, taken)
             return
         task = self._runner.waiting_for(frame.command_id)
@@ -390,6 +399,10 @@ class HostCore:
             return self._handshake is not None and self._handshake.answered_by(reply)
         return frame.session == self.session
 
+    def _trusts(self, frame: Frame) -> bool:
+        """Whether a frame may confirm a stop: sealed, or on a link where no key is expected."""
+        return frame.authenticated or self._bare
+
     def _accept(self, frame: Frame, taken: bool) -> None:
         if taken:
             self._outbox.lease_us = frame.lease_us
@@ -408,6 +421,7 @@ class HostCore:
         self._outbox.begin_session(0)
         self._heart.forget()
         self._handshake = None
+        self._bare = False
         self.state = LinkState.GREETING
         self.role = self._runner.role = Role.OBSERVE
 
@@ -424,10 +438,20 @@ class HostCore:
         self._handshake = None
         return reply
 
+    def _shake(self, key: DeviceKey) -> HostHandshake:
+        self._handshake = HostHandshake.of_session(key, self.host_id, self._random())
+        return self._handshake
+
+    def _greet_sealed(self, hello: Hello, key: DeviceKey, shake: HostHandshake) -> Script[HelloReply]:
+        reply = yield from greet_sealed(shake, lambda: self._shake(key), self._outbox, hello)
+        return self._greeted(reply)
+
     def _greet(self, hello: Hello) -> Script[HelloReply]:
-        yield from shake_hands(self._handshake, self._outbox)
         reply = yield hello
         assert isinstance(reply, HelloReply)
+        return self._greeted(reply)
+
+    def _greeted(self, reply: HelloReply) -> HelloReply:
         channel = self._outbox.channel
         if channel is None:
             self._outbox.begin_session(reply.session)
