@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,32 @@ KEPT_FAILURES: Final = 200
 
 
 @dataclass
+class Part:
+    """How much of a campaign was under supervision, or at home; ``seconds`` of one core [s]."""
+
+    schedules: int = 0
+    virtual_ns: int = 0
+    seconds: float = 0.0
+    doses: int = 0
+    pulses: int = 0
+
+    def add(self, other: Part) -> None:
+        """Count what another part has counted."""
+        for name in vars(self):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def per_second(self) -> float:
+        """Schedules a second of one core."""
+        return self.schedules / self.seconds if self.seconds else 0.0
+
+    @property
+    def times_real(self) -> float:
+        """Virtual time over real time of one core."""
+        return self.virtual_ns / 1e9 / self.seconds if self.seconds else 0.0
+
+
+@dataclass
 class Tally:
     """What came of some schedules.
 
@@ -34,6 +60,8 @@ class Tally:
         Schedules in which faults struck and no program delivered a pulse.
     seconds : float
         Time of one core [s].
+    supervised, home : Part
+        The same apart: with a host on the line, and at home, where quiet hours cost little.
     """
 
     schedules: int = 0
@@ -49,9 +77,13 @@ class Tally:
     disagreements: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, Any]] = field(default_factory=list)
+    supervised: Part = field(default_factory=Part)
+    home: Part = field(default_factory=Part)
 
-    def take(self, outcome: Outcome) -> None:
-        """Count one schedule."""
+    def take(self, outcome: Outcome, taken_s: float = 0.0) -> None:
+        """Count one schedule, and what it took of one core [s]."""
+        part = self.home if outcome.schedule.home else self.supervised
+        part.add(Part(1, outcome.virtual_ns, taken_s, outcome.doses, outcome.pulses))
         self.schedules += 1
         struck = sum(outcome.struck.values())
         self.idle += not struck
@@ -83,6 +115,8 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("struck", "outcomes", "disagreements", "violations"):
             getattr(self, name).update(getattr(other, name))
+        self.supervised.add(other.supervised)
+        self.home.add(other.home)
         self.failures = (self.failures + other.failures)[:KEPT_FAILURES]
 
     @property
@@ -102,7 +136,7 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return dict(self.__dict__)
+        return {**self.__dict__, "supervised": asdict(self.supervised), "home": asdict(self.home)}
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Tally:
@@ -110,7 +144,8 @@ class Tally:
         counters = {
             name: Counter(document[name]) for name in ("struck", "outcomes", "disagreements", "violations")
         }
-        return cls(**{**document, **counters})
+        parts = {name: Part(**document[name]) for name in ("supervised", "home")}
+        return cls(**{**document, **counters, **parts})
 
 
 def failure_of(outcome: Outcome) -> dict[str, Any]:
@@ -131,7 +166,9 @@ def run_chunk(first: int, count: int, generator: str = MIXED) -> Tally:
     begun = seconds()
     with collected_seldom() as turns:
         for seed, _ in zip(range(first, first + count), turns, strict=False):
-            tally.take(run(drawn(seed, generator)))
+            since = seconds()
+            outcome = run(drawn(seed, generator))
+            tally.take(outcome, seconds() - since)
     tally.seconds = seconds() - begun
     return tally
 

@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--seed", type=int, default=1, help="first seed (default: 1)")
     made.add_argument("--schedules", type=int, default=1000, metavar="M", help="how many (default: 1000)")
-    made.add_argument("--generator", default="mixed", help="uniform, keyed, bursts or mixed (default: mixed)")
+    made.add_argument(
+        "--generator", default="mixed", help="uniform, keyed, bursts, home or mixed (default: mixed)"
+    )
     made.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
     made.add_argument("--report", type=Path, metavar="FILE", help="write a report in Markdown")
     made.add_argument(

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from neurostim_torture.campaign import Tally
+from neurostim_torture.campaign import Part, Tally
 from neurostim_torture.faults import KINDS
 from neurostim_torture.schedule import Outcome
 
 NS_PER_HOUR = 3_600_000_000_000
 
 
+PARTS: Final[tuple[tuple[str, Callable[[Part], str]], ...]] = (
+    ("schedules", lambda part: f"{part.schedules:,}"),
+    ("virtual time", lambda part: f"{part.virtual_ns / NS_PER_HOUR:,.1f} h"),
+    ("time of one core", lambda part: f"{part.seconds / 3600:,.2f} h"),
+    ("schedules a second on one core", lambda part: f"{part.per_second:,.0f}"),
+    ("times real time on one core", lambda part: f"{part.times_real:,.0f}"),
+    ("doses started, measurements included", lambda part: f"{part.doses:,}"),
+    ("pulse phases judged at the electrode", lambda part: f"{part.pulses:,}"),
+)
+
+
 def line(tally: Tally, wanted: int) -> str:
     """How far a campaign has come."""
     bad = sum(tally.violations.values())
+    parts = "; ".join(
+        f"{name} {part.schedules}, {part.per_second:.0f}/s, {part.times_real:.0f} x real time, "
+        f"{part.virtual_ns / NS_PER_HOUR:.1f} h"
+        for name, part in (("supervised", tally.supervised), ("at home", tally.home))
+        if part.schedules
+    )
     return (
         f"{tally.schedules}/{wanted} schedules, {tally.per_second:.0f}/s and {tally.times_real:.0f} x real "
         f"time on a core, {tally.virtual_ns / NS_PER_HOUR:.1f} virtual hours, {tally.doses} doses, "
-        f"{bad} violations"
+        f"{bad} violations ({parts})"
     )
 
 
@@ -49,6 +67,16 @@ def page(tally: Tally, *, command: str, generator: str, first: int) -> str:
         f"Made by `{command}` (generator {generator}, seeds from {first}). {verdict}",
         "",
         *_table(("what", "figure"), rows),
+        "",
+        "## Under supervision and at home",
+        "",
+        "Under supervision host and device talk all the time. At home most hours are quiet, and the device "
+        "foresees its output: hours there cost little, so the two are told apart.",
+        "",
+        *_table(
+            ("what", "supervised", "at home"),
+            [(name, text(tally.supervised), text(tally.home)) for name, text in PARTS],
+        ),
         "",
         "## Faults that struck",
         "",
@@ -81,7 +109,9 @@ def page(tally: Tally, *, command: str, generator: str, first: int) -> str:
 
 def explained(outcome: Outcome) -> str:
     """One schedule in words."""
-    text = [f"seed {outcome.schedule.seed}: {outcome.virtual_ns / 1e9:.3f} s virtual, {outcome.doses} doses"]
+    where = " at home" if outcome.schedule.home else ""
+    lasted = f"{outcome.virtual_ns / 1e9:.3f} s virtual, {outcome.doses} doses"
+    text = [f"seed {outcome.schedule.seed}{where}: {lasted}"]
     text += [f"  fault {fault.as_dict()}" for fault in outcome.schedule.faults]
     text += [f"  struck {dict(outcome.struck)}", f"  met {', '.join(outcome.outcomes)}"]
     text += [f"  VIOLATION {one.rule} at {one.at_ns} ns: {one.text}" for one in outcome.violations]
