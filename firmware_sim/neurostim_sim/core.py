@@ -154,7 +154,7 @@ class DeviceCore:
         hung_ns = self.supervision.hung_ns
         if hung_ns is not None:
             # Output goes on as it is set, and nobody looks at it, until the hardware's own watchdog acts.
-            least = clock.true_of(hung_ns + WATCHDOG_NS)
+            least = clock.true_of(self._watchdog_ns(hung_ns))
         else:
             due = [one.heard_ns + SILENT_NS for one in self.link.sessions.open.values()]
             due += self.keyring.due()
@@ -347,9 +347,15 @@ class DeviceCore:
         except PowerCut:
             self._power_fails()
 
+    def _watchdog_ns(self, hung_ns: int) -> int:
+        """When the hardware acts: 500 ms after the processor stood still, or the last heartbeat lived."""
+        unfed_ns = self.supervision.unfed_ns
+        stood_ns = hung_ns + WATCHDOG_NS
+        return stood_ns if unfed_ns is None else min(stood_ns, max(unfed_ns, hung_ns))
+
     def _watch_processor(self, hung_ns: int) -> None:
-        """The hardware's watchdog ends output 500 ms after the processor stood still, and restarts it."""
-        if self.now_ns >= hung_ns + WATCHDOG_NS:
+        """The hardware's watchdog ends output, and restarts the processor."""
+        if self.now_ns >= self._watchdog_ns(hung_ns):
             self.output.run()
             self.fault(FaultCode.WATCHDOG)
             self.restart()

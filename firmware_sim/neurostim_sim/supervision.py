@@ -42,6 +42,17 @@ class Supervision:
         return controller.living_ns + HEARTBEAT_NS
 
     @property
+    def unfed_ns(self) -> int | None:
+        """When the hardware's own timer ends output that no living heartbeat has fed [ns], hung or not.
+
+        None where no host has to feed it.
+        """
+        deadline = self.dead_man_ns
+        if deadline is None or self._output.unattended or self._output.state not in ON:
+            return None
+        return deadline + m.DEAD_MAN_RAMP_US * US
+
+    @property
     def supervised(self) -> bool:
         """Whether a living heartbeat of the controlling session is at most 300 ms old."""
         deadline = self.dead_man_ns

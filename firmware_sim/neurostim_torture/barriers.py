@@ -440,18 +440,29 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         "a processor that stands still",
         (
             Cut(
-                "neurostim_sim.core:DeviceCore.next_event_ns",
-                "hung_ns + WATCHDOG_NS",
-                "hung_ns + 3 * WATCHDOG_NS",
-            ),
-            Cut(
-                "neurostim_sim.core:DeviceCore._watch_processor",
+                "neurostim_sim.core:DeviceCore._watchdog_ns",
                 "hung_ns + WATCHDOG_NS",
                 "hung_ns + 3 * WATCHDOG_NS",
             ),
         ),
         Scene(_injected("hang"), OUTPUT_ON),
         3,
+        ("dead-man of the hardware",),
+    ),
+    Barrier(
+        "dead-man of the hardware",
+        "device",
+        "a processor that stands still just after the last heartbeat",
+        (
+            Cut(
+                "neurostim_sim.supervision:Supervision.unfed_ns",
+                "if deadline is None or",
+                "if True or",
+            ),
+        ),
+        Scene(_injected("hang"), OUTPUT_ON),
+        3,
+        ("watchdog",),
     ),
     Barrier(
         "power-lost latch",

@@ -13,6 +13,8 @@ from neurostim_torture.monitor.records import RECHARGE, STIM, Books, Counter, Vi
 from neurostim_torture.monitor.rule import rule
 
 NONE: Final = Counter(0, 0, 0, 0)
+BEGUN_NS: Final = 1_000_000
+"""A dose that is counted begins within this of its count."""
 MEASURED_AC: Final = 33 * 10 * 500_000 * 50_000
 """What a measurement may give to one contact: 10 pulses of 0.5 mA x 50 us for each of at most 33."""
 
@@ -85,7 +87,7 @@ def unseen_ac(history: History, contact: int) -> int:
 
 def _differs(history: History, contact: int, told: Counter, start: Counter, true: Counter) -> str:
     lost = sum(
-        any(dose.began_ns <= power.at_ns for dose in history.doses)
+        any(dose.began_ns <= power.at_ns + BEGUN_NS for dose in history.doses)
         for power in history.powers
         if power.what != "boot"
     )

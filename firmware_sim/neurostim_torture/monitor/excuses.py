@@ -16,9 +16,13 @@ def cut_spans(history: History) -> list[tuple[int, int]]:
     spans = [(one.at_ns, one.at_ns) for one in history.taken if one.kind == "EMERGENCY_STOP"]
     spans += [(one.at_ns, one.at_ns) for one in history.powers_of(*CUTS)]
     spans += [(one.at_ns, one.at_ns) for one in history.events("FAULT")]
+    return spans + hung_spans(history)
+
+
+def hung_spans(history: History) -> list[tuple[int, int]]:
+    """Stretches of true time [ns] in which the processor stands still."""
     hung = history.setting.bounds.watchdog_ns + MS
-    spans += [(one.at_ns, one.at_ns + hung) for one in history.powers_of("hang")]
-    return spans
+    return [(one.at_ns, one.at_ns + hung) for one in history.powers_of("hang")]
 
 
 def cut_pulses(history: History, dose: Dose) -> Bools:

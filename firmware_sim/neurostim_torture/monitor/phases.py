@@ -118,9 +118,11 @@ def polarity(history: History) -> Iterator[Violation]:
             continue
         rows = dose.driven
         area = np.where(dose.known, rows.area, 0)
-        begins = rows.start == dose.pulses.start[dose.pulse_of_row]
+        into_ns = (rows.start - dose.pulses.start[dose.pulse_of_row]) * dose.tick_ns
+        # The third phase begins after three widths and more; a middle phase may have been cut short.
         wide = rows.length * dose.tick_ns > dose.shape.width_ns[area]
-        middle = dose.shape.triphasic[area] & ~begins & wide
+        early = into_ns < 3 * dose.shape.width_ns[area]
+        middle = dose.shape.triphasic[area] & (into_ns > 0) & (wide | early)
         forward = np.where(rows.kind == STIM, 1, -1) * np.where(middle, -1, 1)
         wrong = (np.sign(rows.amplitude) != np.sign(dose.share) * forward) & (dose.share != 0)
         yield from _first(dose, "polarity", wrong, "the wrong sign")

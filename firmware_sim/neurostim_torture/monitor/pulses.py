@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from neurostim_torture.monitor.dose import Dose, Ints, Net
-from neurostim_torture.monitor.excuses import cut_pulses
+from neurostim_torture.monitor.excuses import cut_pulses, hung_spans
 from neurostim_torture.monitor.history import History
 from neurostim_torture.monitor.records import Area, Body, Violation
 from neurostim_torture.monitor.rule import rule
@@ -31,6 +31,11 @@ def balance(history: History) -> Iterator[Violation]:
         active = np.array([area.recharge in ACTIVE for area in dose.program.areas], dtype=bool)
         owed = active[np.minimum(pulses.area, len(active) - 1)] & ~cut_pulses(history, dose)
         left = np.where(owed[net.of], net.net_ac, 0)
+        if ill:
+            # A processor that stands still sees no net current; its watchdog bounds how long.
+            for at_ns, until_ns in hung_spans(history):
+                unseen = (dose.pulse_start_ns >= at_ns) & (dose.pulse_start_ns <= until_ns)
+                left[unseen[net.of]] = 0
         if not left.any():
             continue
         place, text = _left_too_much(history, dose, left) if ill else _left_at_all(net, left)
