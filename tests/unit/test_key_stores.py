@@ -6,7 +6,11 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import ClassVar
 
 import keyring
@@ -16,7 +20,15 @@ import pytest
 
 from neurostim.cli.doctor_keys import check_keys
 from neurostim.core.errors import ConfigError
-from neurostim.device import DeviceKey, KeyFile, KeyringStore, KeyStoreError, KnownDevices, KnownKeys
+from neurostim.device import (
+    DeviceKey,
+    KeyFile,
+    KeyringStore,
+    KeyStoreError,
+    KnownDevices,
+    KnownKeys,
+    lasting_file,
+)
 from neurostim.device.key_file import Hardness
 
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
@@ -179,7 +191,7 @@ def test_the_file_is_for_its_owner_only_and_shows_no_key(tmp_path):
     text = path.read_text(encoding="ascii")
     for secret in (KEY.hex(), "A-1", store.host_id.hex(), WORDS):
         assert secret not in text
-    assert [one.name for one in path.parent.iterdir()] == ["keys"]
+    assert sorted(one.name for one in path.parent.iterdir()) == [".keys.lock", "keys"]
 
 
 def test_another_program_with_the_passphrase_reads_what_was_put(tmp_path):
@@ -302,8 +314,97 @@ def test_a_disk_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         store.put("B-2", OTHER)
     monkeypatch.undo()
     assert path.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["keys"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".keys.lock", "keys"]
     assert store.get("B-2") is None
+
+
+def at_once(actions: list[Callable[[], object]]) -> None:
+    """Carry them out in threads of their own, all at the same time; an error of one is raised."""
+    together = Barrier(len(actions))
+
+    def one(action: Callable[[], object]) -> None:
+        together.wait(30)
+        action()
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        for done in [pool.submit(one, action) for action in actions]:
+            done.result(60)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_no_key_is_lost_where_several_programs_put_one_at_once(tmp_path, new):
+    path = tmp_path / "keys"
+    if not new:
+        key_file(path).put("A-9", KEY)
+    stores = [key_file(path) for _ in range(8)]
+    at_once([partial(store.put, f"A-{n}", bytes([n]) * 32) for n, store in enumerate(stores)])
+    held = key_file(path)
+    host_id = held.host_id
+    for n in range(8):
+        assert held.get(f"A-{n}") == DeviceKey(f"A-{n}", bytes([n]) * 32, host_id)
+    assert (held.get("A-9") is None) == new
+
+
+def test_one_store_may_be_used_by_several_threads(tmp_path):
+    store = key_file(tmp_path / "keys")
+    at_once([partial(store.put, f"A-{n}", bytes([n]) * 32) for n in range(8)])
+    assert all(store.get(f"A-{n}") is not None for n in range(8))
+
+
+def test_no_pairing_is_forgotten_where_several_programs_note_one_at_once(tmp_path):
+    at_once([partial(known(tmp_path).note, f"A-{n}", "keyring") for n in range(16)])
+    assert sorted(known(tmp_path).places()) == sorted(f"A-{n}" for n in range(16))
+    assert sorted(one.name for one in (tmp_path / "data").iterdir()) == [".paired.json.lock", "paired.json"]
+
+
+def test_who_is_kept_waiting_too_long_is_told(tmp_path, monkeypatch):
+    store, devices = key_file(tmp_path / "keys"), known(tmp_path)
+    store.put("A-1", KEY)
+    devices.note("A-1", "keyring")
+    monkeypatch.setattr(lasting_file, "TRIES", 2)
+
+    def nobody() -> KeyStoreError:
+        raise AssertionError
+
+    for path, action, code in (
+        (tmp_path / "keys", lambda: store.put("B-2", KEY), "key-file-busy"),
+        (tmp_path / "data" / "paired.json", lambda: devices.forget("A-1"), "known-devices-busy"),
+    ):
+        before = path.read_bytes()
+        with lasting_file.alone(path, nobody), pytest.raises(KeyStoreError) as caught:
+            action()
+        assert caught.value.code == code
+        assert path.read_bytes() == before
+    store.put("B-2", KEY)
+
+
+def test_what_is_remembered_is_durable_with_its_folder(tmp_path, monkeypatch):
+    synced: list[bool] = []
+    true_sync = os.fsync
+
+    def watched(handle: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+        true_sync(handle)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    known(tmp_path).note("A-1", "keyring")
+    assert synced == [False, True]
+    key_file(tmp_path / "keys").put("A-1", KEY)
+    assert synced[2:] == [False, True]
+
+
+def test_a_disk_that_fails_leaves_what_was_remembered(tmp_path, monkeypatch):
+    devices = known(tmp_path)
+    devices.note("A-1", "keyring")
+
+    def broken(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(KeyStoreError, match="No space left"):
+        devices.note("B-2", "keyring")
+    assert devices.places() == {"A-1": "keyring"}
+    assert len(list((tmp_path / "data").iterdir())) == 2
 
 
 # What is remembered without a secret.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
+import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ from neurostim.core.errors import ConfigError
 from neurostim.device.entropy import system_entropy
 from neurostim.device.handshake import DeviceKey
 from neurostim.device.keys import KeyStoreError
+from neurostim.device.lasting_file import alone, replace
 from neurostim.wire.pairing import HOST_ID_BYTES
 
 FORMAT: Final = "neurostim keys 1"
@@ -86,6 +86,7 @@ class KeyFile:
         self._hardness = hardness or Hardness()
         self._salt = b""
         self._key = b""
+        self._turn = threading.Lock()
 
     @property
     def place(self) -> str:
@@ -95,7 +96,7 @@ class KeyFile:
     @property
     def host_id(self) -> bytes:
         """16 bytes by which devices tell this host apart; made with the file, where there is none yet."""
-        return self._load(make=True).host_id
+        return self._change(lambda _held: False, make=True).host_id
 
     def get(self, serial_number: str) -> DeviceKey | None:
         """The key this host was given by a device, or None where it was given none.
@@ -105,35 +106,63 @@ class KeyFile:
         KeyStoreError
             Where there is no such file, it is not one of keys or was altered, or the passphrase is wrong.
         """
-        held = self._load()
+        with self._turn:
+            held = self._load()
         key = held.keys.get(serial_number)
         return None if key is None else DeviceKey(serial_number, key, held.host_id)
 
     def put(self, serial_number: str, key: bytes) -> None:
         """Keep a key durably."""
-        held = self._load(make=True)
-        held.keys[serial_number] = DeviceKey(serial_number, key, held.host_id).key
-        self._store(held)
+
+        def put(held: _Contents) -> bool:
+            held.keys[serial_number] = DeviceKey(serial_number, key, held.host_id).key
+            return True
+
+        self._change(put, make=True)
 
     def remove(self, serial_number: str) -> bool:
         """Forget a key; return whether there was one."""
-        held = self._load()
-        if held.keys.pop(serial_number, None) is None:
-            return False
-        self._store(held)
-        return True
+        known = False
 
-    def _load(self, *, make: bool = False) -> _Contents:
+        def remove(held: _Contents) -> bool:
+            nonlocal known
+            known = held.keys.pop(serial_number, None) is not None
+            return known
+
+        self._change(remove)
+        return known
+
+    def _change(self, change: Callable[[_Contents], bool], *, make: bool = False) -> _Contents:
+        """Read, change and store with nobody in between; ``change`` returns whether it did."""
+        with self._turn:
+            # The passphrase is asked for before others are kept waiting.
+            self._look(make=make)
+            try:
+                with alone(self._path, self._busy):
+                    held = self._look(make=make)
+                    if held is None:
+                        held = _Contents(self._entropy(HOST_ID_BYTES), {})
+                        self._store(held)
+                    if change(held):
+                        self._store(held)
+            except OSError as error:
+                raise self._unusable(error.strerror or str(error)) from error
+            return held
+
+    def _look(self, *, make: bool) -> _Contents | None:
+        """What the file holds; None where there is none yet, and a key for it is ready."""
+        if not make or self._path.exists():
+            return self._load()
+        if not self._key:
+            self._derive(self._entropy(_SALT_BYTES), new=True)
+        return None
+
+    def _load(self) -> _Contents:
         """Read anew each time: another program may have paired meanwhile."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError as error:
-            if not make:
-                raise self._unusable("there is no such file of keys") from error
-            self._derive(self._salt or self._entropy(_SALT_BYTES), new=True)
-            held = _Contents(self._entropy(HOST_ID_BYTES), {})
-            self._store(held)
-            return held
+            raise self._unusable("there is no such file of keys") from error
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
         try:
@@ -195,27 +224,19 @@ class KeyFile:
         plain = json.dumps({"host_id": held.host_id.hex(), "keys": keys}).encode()
         sealed = ChaCha20Poly1305(self._key).encrypt(nonce, plain, _bound(head))
         text = json.dumps({**head, "sealed": base64.b64encode(sealed).decode()}, indent=1) + "\n"
-        fresh = self._path.with_name(f".{self._path.name}.{nonce.hex()}")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with os.fdopen(handle, "w", encoding="ascii") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                fresh.replace(self._path)
-            except OSError:
-                with suppress(OSError):
-                    fresh.unlink()
-                raise
-            _sync_folder(self._path.parent)
+            replace(self._path, text.encode("ascii"))
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
 
     def _unusable(self, why: str) -> KeyStoreError:
         return KeyStoreError(
             f"{self._path}: {why}", remedy="Choose another file for the keys.", code="key-file"
+        )
+
+    def _busy(self) -> KeyStoreError:
+        return KeyStoreError(
+            f"{self._path}: another program is changing it", remedy="Try again.", code="key-file-busy"
         )
 
     def _not_keys(self) -> KeyStoreError:
@@ -227,13 +248,3 @@ class KeyFile:
 def _bound(head: dict[str, Any]) -> bytes:
     """What the seal covers beside the keys: an altered salt or hardness is noticed."""
     return json.dumps(head, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there; replacing is durable by itself
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

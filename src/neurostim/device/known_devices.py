@@ -12,6 +12,7 @@ from pathlib import Path
 
 from neurostim.device.handshake import DeviceKey
 from neurostim.device.keys import KeyStore, KeyStoreError
+from neurostim.device.lasting_file import alone, replace
 
 
 class KnownDevices:
@@ -45,23 +46,28 @@ class KnownDevices:
         return read
 
     def note(self, serial_number: str, place: str) -> None:
-        """Remember where the key of a device is."""
-        self._write({**self.places(), serial_number: place})
+        """Remember where the key of a device is; durable when this returns."""
+        self._change(lambda places: {**places, serial_number: place})
 
     def forget(self, serial_number: str) -> None:
         """Remember no key of this device."""
-        places = self.places()
-        if places.pop(serial_number, None) is not None:
-            self._write(places)
+        self._change(lambda places: {one: place for one, place in places.items() if one != serial_number})
 
-    def _write(self, places: dict[str, str]) -> None:
-        fresh = self._path.with_name(f".{self._path.name}.new")
+    def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        """Read, change and store with nobody in between."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(places, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            fresh.replace(self._path)
+            with alone(self._path, self._busy):
+                before = self.places()
+                after = change(before)
+                if after != before:
+                    replace(self._path, (json.dumps(after, indent=1, sort_keys=True) + "\n").encode())
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
+
+    def _busy(self) -> KeyStoreError:
+        return KeyStoreError(
+            f"{self._path}: another program is changing it", remedy="Try again.", code="known-devices-busy"
+        )
 
     def _unusable(self, why: str) -> KeyStoreError:
         return KeyStoreError(
