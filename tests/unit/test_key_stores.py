@@ -389,8 +389,11 @@ def test_what_is_remembered_is_durable_with_its_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", watched)
     known(tmp_path).note("A-1", "keyring")
     assert synced == [False, True]
-    key_file(tmp_path / "keys").put("A-1", KEY)
+    store = key_file(tmp_path / "keys")
+    assert store.host_id
     assert synced[2:] == [False, True]
+    store.put("A-1", KEY)
+    assert synced[4:] == [False, True]
 
 
 def test_a_disk_that_fails_leaves_what_was_remembered(tmp_path, monkeypatch):
