@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from neurostim.cli.links import PASSPHRASE_FD, opened
 from neurostim.cli.main import build
 from neurostim.core.errors import NeurostimError
-from neurostim.device import CommandRefused, KeyStoreError
+from neurostim.device import CommandRefused, KeyFile, KeyStoreError
 from neurostim.device.native import NativeStimulator
 from neurostim.wire.messages import ErrorCode
 from neurostim.wire.pairing import PairingCodeError, format_code, qr_text
@@ -102,7 +102,38 @@ def test_a_wrong_code_is_refused_by_the_device_and_nothing_is_remembered(served,
     error = failed(pair(served, home, typed=format_code(bytes(16))))
     assert isinstance(error, CommandRefused)
     assert error.refusal is ErrorCode.AUTHENTICATION_FAILED
-    assert not (home / "data").exists()
+    assert json.loads((home / "data/neurostim/paired.json").read_text()) == {}
+    with opened(served.url) as stimulator:
+        assert not stimulator.authenticated
+
+
+def test_a_wrong_code_for_a_device_that_is_paired_leaves_what_was_remembered(served, home):
+    pair(served, home)
+    error = failed(
+        call("pair", served.url, "--keys", str(home / "other"), typed=format_code(bytes(16)) + "\n")
+    )
+    assert isinstance(error, CommandRefused)
+    kept = json.loads((home / "data/neurostim/paired.json").read_text())
+    assert kept == {SERIAL: str(home / "keys")}
+
+
+@pytest.mark.parametrize("before_the_device", [True, False])
+def test_who_dies_while_pairing_has_never_an_unpaired_device(served, home, monkeypatch, before_the_device):
+    """Whether it had given a key already or not: without the key it is not opened."""
+
+    def dies(*_words: object) -> None:
+        raise KeyboardInterrupt
+
+    where, name = (NativeStimulator, "_ask_for_key") if before_the_device else (KeyFile, "put")
+    with monkeypatch.context() as patched:
+        patched.setattr(where, name, dies)
+        pair(served, home)
+    assert bool(served.device.keys) != before_the_device
+    assert json.loads((home / "data/neurostim/paired.json").read_text()) == {SERIAL: str(home / "keys")}
+    with pytest.raises(KeyStoreError) as caught:
+        opened(served.url)
+    assert caught.value.code == "key-missing"
+    assert document(pair(served, home, "--json"))["paired"] == SERIAL
 
 
 def test_a_computer_that_was_removed_forgets_its_key(served, home):

@@ -75,12 +75,28 @@ def pair(
 
 
 def _pair(url: str, place: str, name: str) -> dict[str, Any]:
+    from neurostim.device.errors import CommandRefused
     from neurostim.device.native import NativeStimulator
 
     console.err().print(console.RESEARCH_NOTICE, style="bold yellow")
-    store = store_at(place)
-    given = NativeStimulator(url).pair(_ask_for_code, name, store)
-    known_devices().note(given.serial_number, store.place)
+    store, known = store_at(place), known_devices()
+    noted: list[tuple[str, str | None]] = []
+
+    def note(serial_number: str) -> None:
+        """Before there is a key: what dies from here on leaves a device that is not opened without one."""
+        noted.append((serial_number, known.places().get(serial_number)))
+        known.note(serial_number, store.place)
+
+    try:
+        given = NativeStimulator(url).pair(_ask_for_code, name, store, note)
+    except CommandRefused:
+        # The device has given nothing, so that all is as it was.
+        for serial_number, before in noted:
+            if before is None:
+                known.forget(serial_number)
+            else:
+                known.note(serial_number, before)
+        raise
     # Only a session under the new key shows that both sides hold the same one.
     with _opened(url, store) as stimulator:
         document = _document(stimulator, stimulator.pairings().result())

@@ -115,7 +115,13 @@ class NativeStimulator(WireStimulator):
             self.close()
             raise
 
-    def pair(self, code: str | Callable[[IdentifyReply], str], host_name: str, store: KeyStore) -> Paired:
+    def pair(
+        self,
+        code: str | Callable[[IdentifyReply], str],
+        host_name: str,
+        store: KeyStore,
+        note: Callable[[str], None] | None = None,
+    ) -> Paired:
         """Connect, be given a key by the device, keep it, and disconnect.
 
         Parameters
@@ -127,6 +133,9 @@ class NativeStimulator(WireStimulator):
             Name of this host for people, at most 32 printable ASCII characters.
         store : KeyStore
             Keeps the key; its host id is the one that is paired.
+        note : callable, optional
+            Called with the serial number before the device is asked for a key: who notes there that it is
+            paired never takes it for a device that is not, wherever this program dies.
 
         Raises
         ------
@@ -142,6 +151,8 @@ class NativeStimulator(WireStimulator):
             text = code if isinstance(code, str) else code(who)
             secret = read_code(text, who.serial_number)
             self._core.host_id = host_id
+            if note is not None:
+                note(who.serial_number)
             told = self._ask_for_key(secret, who.serial_number, host_name)
         finally:
             self.close()
