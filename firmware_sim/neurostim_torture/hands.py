@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from neurostim_sim.home.controls import Button
@@ -34,23 +36,21 @@ def strike(world: World, fault: Fault) -> bool:
     # What is due is done before the hand comes: a measurement that ends now ends first.
     world.run_device()
     device, now = world.device, world.now_ns
+    touch: Callable[[], None]
     notices = device.supervision.hung_ns is None
     if what in _PRESSES or what == "hold":
         button, intent = _PRESSES[what] if what in _PRESSES else _BUTTONS[fault.value % len(_BUTTONS)]
         world.see(r.Intent(now, intent, device.memory.dose_count))
-        if what == "hold":
-            device.hold(button)
-        else:
-            device.press(button)
+        touch = partial(device.hold if what == "hold" else device.press, button)
     elif what == "let-go":
-        device.let_go()
+        touch = device.let_go
     elif what == "off-button":
         world.see(r.Power(now, "off_button"))
-        device.off_button()
+        touch = device.off_button
         notices = True
     else:
         world.see(r.Power(now, "battery"))
-        device.change_battery()
+        touch = device.change_battery
         notices = True
-    world.run_device()
+    world.run_device(touch=touch)
     return notices

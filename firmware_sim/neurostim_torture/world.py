@@ -200,8 +200,8 @@ class World:
 
     # ----------------------------------------------------------------------------------- device
 
-    def run_device(self, data: bytes = b"") -> None:
-        """Let the device come to the present moment, and take bytes."""
+    def run_device(self, data: bytes = b"", touch: Callable[[], None] | None = None) -> None:
+        """Let the device come to the present moment, and take bytes or what a hand does to it."""
         device = self.device
         measuring = device.output.measurement
         begun = device.memory.doses[-1] if measuring is not None else None
@@ -210,6 +210,8 @@ class World:
             device.advance(self.now_ns)
             if data:
                 device.receive(data)
+            if touch is not None:
+                touch()
             told = device.take_output()
         except Exception as error:  # noqa: BLE001
             self.crash("device", error)

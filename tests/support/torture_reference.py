@@ -51,6 +51,9 @@ SILENCING = {
     "deaf-host": 500 * MS,
     "reset": 0,
     "brown-out": 0,
+    "off-button": 0,
+    "battery-change": 0,
+    "press-stop": 0,
     "hang": 500 * MS,
     "dead-battery": 500 * MS,
     "lead-out": 500 * MS,
@@ -59,8 +62,8 @@ SUPERVISOR_NS = 1_600 * MS
 
 
 def kinds() -> list[str]:
-    """Every kind of fault that can strike at an event."""
-    return [kind for kind in KINDS if kind != "skew"]
+    """Every kind of fault that can strike at an event of a session; visits are for devices at home."""
+    return [kind for kind in KINDS if kind not in ("skew", "visit")]
 
 
 @cache
