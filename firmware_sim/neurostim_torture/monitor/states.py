@@ -143,7 +143,8 @@ def latched_until_cleared(history: History) -> Iterator[Violation]:
     """Judge each dose by the last latch before it."""
     latches = _latches(history)
     for dose in history.doses:
-        before = [at_ns for at_ns in latches if at_ns < dose.began_ns]
+        # Output begins with the tick after its start: what latches in that very tick ends it.
+        before = [at_ns for at_ns in latches if at_ns < dose.began_ns - dose.tick_ns]
         if not before or dose.flow.by == "patient":
             continue
         place = before[-1]
