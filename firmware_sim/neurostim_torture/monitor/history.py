@@ -83,22 +83,14 @@ class History:
         )
 
     def living_heard_ns(self) -> Instants:
-        """The same, where a heartbeat reached the device when it did so: a line may have held it up."""
-        came = {
-            (one.session, one.sequence): one.at_ns
-            for one in reversed(self.taken)
-            if one.kind == "HEARTBEAT" and one.origin == "host"
-        }
-        return np.sort(
-            np.array(
-                [
-                    came.get((one.session, one.sequence), one.at_ns)
-                    for one in self.sent
-                    if one.living and one.origin == "host"
-                ],
-                dtype=np.int64,
-            )
-        )
+        """The same, and when each reached the device: one may be held up, or passed on by a stranger."""
+        living = {(one.session, one.sequence) for one in self.sent if one.living and one.origin == "host"}
+        came = [
+            one.at_ns
+            for one in self.taken
+            if one.kind == "HEARTBEAT" and one.origin == "host" and (one.session, one.sequence) in living
+        ]
+        return np.sort(np.concatenate([self.living_ns(), np.array(came, dtype=np.int64)]))
 
     def intents_of(self, *what: str) -> list[Intent]:
         """Deliberate acts of these kinds."""

@@ -16,6 +16,8 @@ from neurostim_torture.monitor.rule import rule
 
 INTERVAL_NS: Final = 100_000_000
 STOPS: Final = ("STOP", "EMERGENCY_STOP")
+PULSE_NS: Final = 1_000_000
+"""Longest pulse of the programs: what is under way at a bound is completed, never cut."""
 CLOCK_PART: Final = 1000
 """A device's clock is true to one part in a thousand: its own bounds may be longer by that much."""
 
@@ -33,10 +35,10 @@ def _first_pulse(dose: Dose, name: str, wrong: Bools, text: str) -> Iterator[Vio
 
 
 def _without_sign(name: str, signs: Ints, bound: int, what: str, dose: Dose) -> Iterator[Violation]:
-    """Judge that every row ends within a bound after a sign of life."""
+    """Judge that every row ends within a bound after a sign of life, but for the rest of a pulse begun."""
     ends = dose.end_ns
     last, known = last_before(signs, ends)
-    late = ~known | (ends - last > bound)
+    late = ~known | (ends - last > bound + PULSE_NS)
     if late.any():
         first = int(np.flatnonzero(late)[0])
         age = f"{int(ends[first] - last[first])} ns after the last" if known[first] else "without any"
@@ -204,7 +206,12 @@ def silent_without_processor(history: History) -> Iterator[Violation]:
 )
 def stop_leaves_first(history: History) -> Iterator[Violation]:
     """Judge the frames of the hosts after each asking; a host without a port sends nothing."""
-    own = [one for one in history.sent if one.origin in ("host", "observer")]
+    # What another host says in the meantime is no word of the one that was asked; its stop is a stop.
+    own = [
+        one
+        for one in history.sent
+        if one.origin == "host" or (one.origin == "observer" and one.kind in STOPS)
+    ]
     times = [one.at_ns for one in own]
     for intent in history.intents_of("stop", "emergency"):
         place = bisect_left(times, intent.at_ns)

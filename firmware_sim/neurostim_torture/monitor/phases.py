@@ -71,12 +71,16 @@ def phase_charge(history: History) -> Iterator[Violation]:
 )
 def phase_sums_to_zero(history: History) -> Iterator[Violation]:
     """Judge the sum of each phase over all contacts."""
+    ill = any(body.what == "source" for body in history.bodies)
     for dose in history.doses:
         if not len(dose.driven):
             continue
         first = dose.phase_first
         wrong = np.zeros(len(dose.driven), dtype=bool)
-        wrong[first] = np.add.reduceat(dose.driven.amplitude, first) != 0
+        left = np.abs(np.add.reduceat(dose.driven.amplitude, first))
+        # A source that fails drives its contacts one by one a little off; what it leaves, balance bounds.
+        most = int(np.abs(dose.driven.amplitude).max()) // 100 if ill else 0
+        wrong[first] = left > most
         yield from _first(dose, "phase-sums-to-zero", wrong, "the contacts of the phase do not sum to zero")
 
 
