@@ -56,7 +56,7 @@ def _open(device: DeviceCore, request: m.Hello, session: Session | None) -> tupl
         session = Session(
             device.link.numbers.take(), request.host_id, request.nonce, Role.OBSERVE, device.now_ns
         )
-    session.role, refusal = _grant(device, request, session.number)
+    session.role, refusal = _grant(device, request, session)
     device.link.handshakes.drop(session.number)
     memory.session_count += 1
     memory.note(device.now_us, EventCode.SESSION_OPENED, value=session.number)
@@ -74,21 +74,23 @@ def _make_room(device: DeviceCore, *, keyed: bool) -> None:
     device.close_session(silent)
 
 
-def _grant(device: DeviceCore, request: m.Hello, number: int) -> tuple[Role, ErrorCode]:
+def _grant(device: DeviceCore, request: m.Hello, session: Session) -> tuple[Role, ErrorCode]:
     if request.role is not Role.CONTROL:
         return Role.OBSERVE, ErrorCode.NONE
     holder = device.sessions.controller
     if holder is None:
         return Role.CONTROL, ErrorCode.NONE
-    named = request.takeover_from != NOBODY and request.takeover_from == holder.host
-    lost = holder.host == request.host_id and not device.supervision.supervised
+    living = device.supervision.supervised
+    # Ids are no secrets: without a key a host that lives is not put aside, whatever is named.
+    named = request.takeover_from == holder.host != NOBODY and (session.channel is not None or not living)
+    lost = holder.host == request.host_id and not living
     if not (named or lost):
         return Role.OBSERVE, ErrorCode.CONTROL_HELD
     if device.output_on:
         return Role.OBSERVE, ErrorCode.OUTPUT_ON
     holder.role = Role.OBSERVE
     device.output.drop_token()
-    device.memory.note(device.now_us, EventCode.TAKEOVER, value=number)
+    device.memory.note(device.now_us, EventCode.TAKEOVER, value=session.number)
     return Role.CONTROL, ErrorCode.NONE
 
 
