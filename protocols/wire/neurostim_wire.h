@@ -641,6 +641,41 @@ static inline int ns_text_write(const char *text, size_t length, uint8_t *out)
 }
 
 
+/* What handshake, keys and seals are made of (specification.md, section 13), for the library of cryptography
+ * that a firmware brings: this header has none. X25519, ChaCha20-Poly1305, SHA-256 and HKDF come from
+ * elsewhere, and so does whatever keeps keys and compares tags in constant time. */
+#define NS_NOISE_PROTOCOL_NAME "Noise_NNpsk0_25519_ChaChaPoly_SHA256"
+#define NS_PROLOGUE_BEGINNING "neurostim wire 1"
+/* Info of the HKDF that makes the key of PAIR; its salt is empty. */
+#define NS_PAIRING_CODE_INFO "neurostim pairing code"
+enum {
+    NS_KEY_BYTES = 32,
+    NS_HANDSHAKE_MESSAGE_BYTES = 48, /* a public key, and the tag of an empty payload */
+    NS_HOST_ID_BYTES = 16,
+    NS_SERIAL_NUMBER_BYTES = 32,
+    NS_PROLOGUE_BYTES = 65,
+    NS_PAIRING_CODE_BYTES = 16,
+    NS_NONCE_BYTES = 12
+};
+
+/* What a handshake binds; `out` has room for NS_PROLOGUE_BYTES. Returns 0 where it is no serial number. */
+static inline int ns_prologue_write(uint8_t purpose, const uint8_t *host_id, const char *serial_number,
+                                    uint8_t *out)
+{
+    memcpy(out, NS_PROLOGUE_BEGINNING, 16);
+    out[16] = purpose;
+    memcpy(out + 17, host_id, NS_HOST_ID_BYTES);
+    return ns_text_write(serial_number, NS_SERIAL_NUMBER_BYTES, out + 33);
+}
+
+/* Nonce of the frame with this sequence; what its seal covers beside the payload are its NS_HEADER_BYTES. */
+static inline void ns_nonce_write(uint64_t sequence, uint8_t *out)
+{
+    memset(out, 0, NS_NONCE_BYTES - 8);
+    ns_put(out + NS_NONCE_BYTES - 8, sequence, 8);
+}
+
+
 /* A host that holds a key */
 typedef struct {
     uint8_t host_id[16]; /* the host */

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import hmac
 import random
 import shutil
 import subprocess
@@ -238,6 +240,54 @@ def test_every_frame_of_the_vectors_is_read_and_written_alike(ask):
         one.startswith("ok") and one.endswith(line.hex()) for one, line in zip(verdicts, lines, strict=True)
     )
     assert ask([f"frame {line.hex()}" for line in lines]) == verdicts
+
+
+def test_what_keys_and_handshakes_are_made_of_is_that_of_the_vectors(ask):
+    """The header carries no cryptography: a program that has it finds here what to put in, and how much."""
+    table = golden("keys")
+    (told,) = ask(["keys"])
+    name, beginning, info, sizes = told.split(" | ")
+    key, message, host_id, serial, prologue, code, nonce, tag = map(int, sizes.split())
+    for vector in table["handshake"]:
+        steps = vector["steps"]
+        assert len(octets(vector["psk"])) == len(octets(steps["e_initiator"])) == key
+        assert len(octets(steps["message_1"])) == len(octets(steps["message_2"])) == message == key + tag
+        assert len(octets(vector["host_id"])) == host_id
+        bound = octets(vector["prologue"])
+        assert len(bound) == prologue == len(beginning) + 1 + host_id + serial
+        assert bound.startswith(beginning.encode())
+        # The transcript begins with the name, hashed since it is longer than 32 bytes, and the prologue.
+        first = hashlib.sha256(name.encode()).digest()
+        assert first == octets(steps["h0"])
+        assert hashlib.sha256(first + bound).digest() == octets(steps["h1"])
+    for vector in table["code"]:
+        secret = octets(vector["secret"])
+        assert len(secret) == code
+        extracted = hmac.digest(bytes(32), secret, "sha256")
+        assert hmac.digest(extracted, info.encode() + b"\x01", "sha256") == octets(vector["psk"])
+    for vector in table["sealed"]:
+        assert len(octets(vector["nonce"])) == nonce
+        assert len(octets(vector["sealed"])) == len(octets(vector["payload"])) + tag
+
+
+def test_a_prologue_is_written_as_the_vectors_have_it(ask):
+    rows = golden("keys")["handshake"]
+    questions = [
+        f"prologue {one['purpose']} {octets(one['host_id']).hex()} {one['serial_number'].encode().hex()}"
+        for one in rows
+    ]
+    assert ask(questions) == [f"ok {octets(one['prologue']).hex()}" for one in rows]
+    host = "00" * 16
+    assert ask([f"prologue 1 {host} {'41' * 32}"])[0].endswith("41" * 32)
+    assert ask([f"prologue 1 {host} {'41' * 33}", f"prologue 1 {host} 41e4"]) == ["refused"] * 2
+
+
+def test_what_a_seal_covers_and_its_nonce_are_those_of_the_vectors(ask):
+    rows = golden("keys")["sealed"]
+    assert ask([f"covered {octets(one['line']).hex()}" for one in rows]) == [
+        f"ok {octets(one['header']).hex()} {octets(one['nonce']).hex()}" for one in rows
+    ]
+    assert ask([f"covered {stop_frame().hex()}"]) == ["not sealed"]
 
 
 def closed(body: bytes) -> bytes:

@@ -15,6 +15,8 @@ from typing import Final
 from neurostim.core.resources import protocols
 from neurostim.wire.description import INTEGERS, Description, EnumText, Field, RecordText
 from neurostim.wire.generate import description
+from neurostim.wire.noise import EMPTY_MESSAGE_BYTES, KEY_BYTES, PROTOCOL_NAME
+from neurostim.wire.pairing import CODE_BYTES, CODE_INFO, HOST_ID_BYTES, PROLOGUE, SERIAL_BYTES
 
 HEADER: Final = "neurostim_wire.h"
 
@@ -70,6 +72,41 @@ static inline int ns_text_write(const char *text, size_t length, uint8_t *out)
     return 1;
 }
 """
+_KEYS: Final = """
+/* What handshake, keys and seals are made of (specification.md, section 13), for the library of cryptography
+ * that a firmware brings: this header has none. X25519, ChaCha20-Poly1305, SHA-256 and HKDF come from
+ * elsewhere, and so does whatever keeps keys and compares tags in constant time. */
+#define NS_NOISE_PROTOCOL_NAME "{protocol_name}"
+#define NS_PROLOGUE_BEGINNING "{prologue}"
+/* Info of the HKDF that makes the key of PAIR; its salt is empty. */
+#define NS_PAIRING_CODE_INFO "{code_info}"
+enum {{
+    NS_KEY_BYTES = {key},
+    NS_HANDSHAKE_MESSAGE_BYTES = {handshake}, /* a public key, and the tag of an empty payload */
+    NS_HOST_ID_BYTES = {host_id},
+    NS_SERIAL_NUMBER_BYTES = {serial},
+    NS_PROLOGUE_BYTES = {prologue_bytes},
+    NS_PAIRING_CODE_BYTES = {code},
+    NS_NONCE_BYTES = 12
+}};
+
+/* What a handshake binds; `out` has room for NS_PROLOGUE_BYTES. Returns 0 where it is no serial number. */
+static inline int ns_prologue_write(uint8_t purpose, const uint8_t *host_id, const char *serial_number,
+                                    uint8_t *out)
+{{
+    memcpy(out, NS_PROLOGUE_BEGINNING, {beginning});
+    out[{beginning}] = purpose;
+    memcpy(out + {at_host}, host_id, NS_HOST_ID_BYTES);
+    return ns_text_write(serial_number, NS_SERIAL_NUMBER_BYTES, out + {at_serial});
+}}
+
+/* Nonce of the frame with this sequence; what its seal covers beside the payload are its NS_HEADER_BYTES. */
+static inline void ns_nonce_write(uint64_t sequence, uint8_t *out)
+{{
+    memset(out, 0, NS_NONCE_BYTES - 8);
+    ns_put(out + NS_NONCE_BYTES - 8, sequence, 8);
+}}
+"""
 _FACTS: Final = (
     ("NS_NEEDS_SESSION", "an open session of any role"),
     ("NS_NEEDS_CONTROL", "the controlling session"),
@@ -86,7 +123,7 @@ def render_header(described: Description) -> str:
     parts = [_HEAD.format(version=described.protocol_version)]
     parts.append("".join(_constant(*entry) for entry in described.constants))
     parts += [_enum(entry) for entry in described.enums]
-    parts.append(_TEXT)
+    parts += [_TEXT, _keys()]
     parts += [_record(struct, _snake(struct.name), enums) for struct in described.structs]
     rows = list(_rows(described))
     for _, _, record, name in rows:
@@ -96,6 +133,24 @@ def render_header(described: Description) -> str:
     parts.append(_union(rows))
     parts.append("\n#endif\n")
     return "\n".join(parts)
+
+
+def _keys() -> str:
+    beginning = len(PROLOGUE)
+    return _KEYS.format(
+        protocol_name=PROTOCOL_NAME.decode("ascii"),
+        prologue=PROLOGUE.decode("ascii"),
+        code_info=CODE_INFO.decode("ascii"),
+        key=KEY_BYTES,
+        handshake=EMPTY_MESSAGE_BYTES,
+        host_id=HOST_ID_BYTES,
+        serial=SERIAL_BYTES,
+        prologue_bytes=beginning + 1 + HOST_ID_BYTES + SERIAL_BYTES,
+        code=CODE_BYTES,
+        beginning=beginning,
+        at_host=beginning + 1,
+        at_serial=beginning + 1 + HOST_ID_BYTES,
+    )
 
 
 Row = tuple[int, int, RecordText, str]

@@ -18,6 +18,10 @@ CODE_BYTES: Final = 16
 CODE_CHARACTERS: Final = 28
 HOST_ID_BYTES: Final = 16
 SERIAL_BYTES: Final = 32
+PROLOGUE: Final = b"neurostim wire 1"
+"""How a prologue begins."""
+CODE_INFO: Final = b"neurostim pairing code"
+"""The info of the HKDF that makes a key of a code."""
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)} | {"I": 1, "L": 1, "O": 0}
@@ -27,8 +31,6 @@ _BITS: Final = 8 * CODE_BYTES
 _PADDING_BITS: Final = 2
 _CHECK_BITS: Final = 10
 _QR_WORD: Final = "NEUROSTIM"
-_PROLOGUE: Final = b"neurostim wire 1"
-_CODE_INFO: Final = b"neurostim pairing code"
 
 
 class PairingCodeError(ConfigError):
@@ -146,7 +148,7 @@ def pairing_psk(secret: bytes) -> bytes:
     """The pre-shared key of a pairing handshake: HKDF-SHA256 of the code's 16 bytes."""
     if len(secret) != CODE_BYTES:
         raise ConfigError(f"a pairing code of {len(secret)} bytes", allowed="16 bytes", code="code-bytes")
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_CODE_INFO).derive(secret)
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=CODE_INFO).derive(secret)
 
 
 def prologue(purpose: int, host_id: bytes, serial_number: str) -> bytes:
@@ -169,7 +171,7 @@ def prologue(purpose: int, host_id: bytes, serial_number: str) -> bytes:
             allowed="a host id of 16 bytes, a serial number of at most 32 characters, a purpose below 256",
             code="bad-prologue",
         )
-    return _PROLOGUE + bytes([purpose]) + host_id + serial.ljust(SERIAL_BYTES, b"\0")
+    return PROLOGUE + bytes([purpose]) + host_id + serial.ljust(SERIAL_BYTES, b"\0")
 
 
 def _check(secret: bytes) -> int:
