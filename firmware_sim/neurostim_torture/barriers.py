@@ -14,16 +14,21 @@ from typing import Any, Final
 from neurostim.core.errors import ConfigError
 from neurostim_sim.servers.line import Dice
 from neurostim_torture.at_home import Act, What, live
+from neurostim_torture.at_the_door import LOCKED, UNSEALED, UNTOUCHED, Guessing, Meddling
 from neurostim_torture.faults import Fault
 from neurostim_torture.intruder import Intruding
+from neurostim_torture.monitor import records as r
 from neurostim_torture.people import Careless, Greedy, Leaping, Lingering, Stubborn
 from neurostim_torture.person import Person, Plan
+from neurostim_torture.programs import device_profile
 from neurostim_torture.removal import Cut, removed
 from neurostim_torture.schedule import Outcome, Schedule, run
 from neurostim_torture.unjudged import Unjudged
 
 MS: Final = 1_000_000
 FIRST_SEED: Final = 1
+HALF_A_SECOND: Final = 500 * MS
+FOUND: Final = "lost-recovery-is-found"
 
 Faults = Callable[[Dice], tuple[Fault, ...]]
 
@@ -49,6 +54,31 @@ class Scene:
         plan = replace(Plan.drawn(seed), **self.plan)
         with removed(self.sabotage):
             return run(self.schedule(seed), who=self.who, plan=plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecovered(Scene):
+    """A scene in which passive recovery fails; what is recovered stands in no trace, so that it looks itself.
+
+    The device's monitor has to find it, and end the output within half a second.
+    """
+
+    def run(self, seed: int) -> Outcome:
+        """Run the schedule of a seed."""
+        plan, kept = replace(Plan.drawn(seed), **self.plan), list[r.Record]()
+        outcome = run(self.schedule(seed), keep=kept, who=self.who, plan=plan)
+        tick_ns = device_profile().capabilities.grid.tick_ns
+        ends = [
+            one.began_ns + int(one.rows[one.rows[:, r.KIND] == r.STIM, r.START].max()) * tick_ns
+            for one in kept
+            if isinstance(one, r.Flow)
+        ]
+        failed = [at_ns for at_ns, what in outcome.moments if what == "no-recovery"]
+        for end_ns in ends:
+            if failed and end_ns > failed[0] + HALF_A_SECOND:
+                text = f"output went on for {end_ns - failed[0]} ns without recovery"
+                outcome.violations += (r.Violation(FOUND, end_ns, text),)
+        return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +110,8 @@ class Barrier:
         What removes it.
     partners : tuple of str
         Barriers that hide its loss and are removed with it; empty where its loss shows alone.
-    scene : Scene, AtHome, Intruding or Unjudged
+    scene : Scene, AtHome, Intruding, Unjudged, Unrecovered, Guessing or Meddling
+        The last three look for themselves, and state what they find.
     within : int
         Schedules within which the monitor has to see its loss.
     shows : tuple of str
@@ -91,7 +122,7 @@ class Barrier:
     where: str
     against: str
     cuts: tuple[Cut, ...]
-    scene: Scene | AtHome | Intruding | Unjudged
+    scene: Scene | AtHome | Intruding | Unjudged | Guessing | Meddling
     within: int
     partners: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
@@ -218,6 +249,11 @@ def _injected(what: str) -> Faults:
 def _source_fails(dice: Dice) -> tuple[Fault, ...]:
     """The recharge source falls by 1 % early in a dose of 10 kHz."""
     return (_at_frame("mismatch", "HEARTBEAT", 3 + dice.below(5), dice.below(100) * MS),)
+
+
+def _switch_fails(dice: Dice) -> tuple[Fault, ...]:
+    """The switch of the passive recovery does not close any more."""
+    return (_at_frame("no-recovery", "HEARTBEAT", 6 + dice.below(5), dice.below(100) * MS),)
 
 
 def _stop_lost(dice: Dice) -> tuple[Fault, ...]:
@@ -654,6 +690,22 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         6,
     ),
     Barrier(
+        "recovery",
+        "device",
+        "charge that no passive recovery takes off the contacts",
+        (
+            Cut(
+                "neurostim_sim.monitor:OutputMonitor.look",
+                "if code == see.NOTHING:",
+                "if code in (see.NOTHING, see.NO_RECOVERY):",
+            ),
+        ),
+        Unrecovered(_switch_fails, OUTPUT_ON),
+        2,
+        (),
+        (FOUND,),
+    ),
+    Barrier(
         "lead-unplug latch",
         "device",
         "an unplugged lead plugged in again",
@@ -865,6 +917,61 @@ BARRIERS: Final[tuple[Barrier, ...]] = (
         2,
         (),
         ("others-change-nothing",),
+    ),
+    Barrier(
+        "tag of the seal",
+        "device",
+        "forged commands: a frame that only looks sealed",
+        (
+            Cut(
+                "neurostim.wire.channel:Channel.open",
+                "self._receive.decrypt(_nonce(sequence), frame.payload + frame.tag, frame_header(frame))",
+                'self._receive.encrypt(_nonce(sequence), frame.payload, b"")[: len(frame.payload)]',
+            ),
+        ),
+        Meddling(sealed=True),
+        2,
+        (),
+        (UNSEALED,),
+    ),
+    Barrier(
+        "challenge of a pending channel",
+        "device",
+        "a session that ends by a first message somebody repeats",
+        (
+            Cut(
+                "neurostim_sim.commands.keys:_handshake",
+                "    link.handshakes.hold(",
+                "    for other in list(device.sessions.open.values()):\n"
+                "        if other.host == request.host_id:\n"
+                "            device.close_session(other)\n"
+                "    link.handshakes.hold(",
+            ),
+        ),
+        Meddling(),
+        2,
+        (),
+        (UNTOUCHED,),
+    ),
+    Barrier(
+        "pairing lockout",
+        "device",
+        "guessing the code of the label",
+        (Cut("neurostim_sim.commands.keys:_handshake", "if device.keyring.locked_s:", "if False:"),),
+        Guessing(),
+        2,
+        (),
+        (LOCKED,),
+    ),
+    Barrier(
+        "key to take a device back",
+        "device",
+        "somebody without a key who ends what the clinic has released",
+        (Cut(f"{JUDGING}:_check_key", "if request.KEYED or (", "if False and ("),),
+        Intruding(at_home=True),
+        2,
+        (),
+        ("mode-is-asked",),
     ),
     Barrier(
         "device limits at loading",

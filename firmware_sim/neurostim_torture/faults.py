@@ -52,6 +52,7 @@ DEVICE_FAULTS: Final = {
     "flip-slot": "a bit of the loaded program turns over in the device's memory",
     "mismatch": "the recharge source delivers 1 % too little",
     "dead-battery": "the battery is empty",
+    "no-recovery": "the switch that shorts contacts for their passive recovery does not close; not drawn",
 }
 STRANGER_FAULTS: Final = {
     "replay": "somebody puts the last `value` frames of the host on the line again",

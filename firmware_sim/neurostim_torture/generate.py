@@ -28,7 +28,9 @@ FRAMES: Final = 60
 MOST: Final = {"HEARTBEAT": 20, "STATUS": 4, "COUNTERS": 4, "TELEMETRY": 12, "STATE_CHANGED": 4}
 """How many frames of a kind a schedule usually has; two of any other."""
 WORLD_FAULTS: Final = tuple(
-    name for name in (*LINE_FAULTS, *HOST_FAULTS, *DEVICE_FAULTS, *STRANGER_FAULTS) if name != "replay-kind"
+    name
+    for name in (*LINE_FAULTS, *HOST_FAULTS, *DEVICE_FAULTS, *STRANGER_FAULTS)
+    if name not in ("replay-kind", "no-recovery")
 )
 HANDS_FAULTS: Final = ("press-stop", "off-button", "battery-change", "press-start")
 """What a hand may do to a device that a host supervises."""

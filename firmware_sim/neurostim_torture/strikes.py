@@ -35,6 +35,7 @@ LONGEST_JUMP_S: Final = 40 * 365 * 86_400
 _INJECTED: Final = {
     "stuck-sensor": "stuck-sensor",
     "mismatch": "mismatch",
+    "no-recovery": "no-recovery",
     "dead-battery": "dead-battery",
     "flip-slot": "flip-slot",
     "heal": "heal",
@@ -157,7 +158,7 @@ def _strike_device(world: World, what: str, value: int) -> bool:
             world.see(r.Body(now, "healed", tuple(device.tissue.contacts)))
         if what == "flip-slot":
             world.see(r.Body(now, "memory", ()))
-        if what == "mismatch":
+        if what in ("mismatch", "no-recovery"):
             world.see(r.Body(now, "source", tuple(device.tissue.contacts)))
         device.inject(_INJECTED[what], now)
     world.run_device()
