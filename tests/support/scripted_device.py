@@ -396,6 +396,9 @@ class ScriptedDevice:
     def _on_ports(self, *_: object) -> Reply:
         return encode_capabilities(self.capabilities, self.boot)[2]
 
+    def _on_assignment(self, request: m.Assignment, *_: object) -> Reply:
+        return self._no(request, ErrorCode.NOT_ASSIGNED)  # nothing here is for a patient at home
+
     def _on_status(self, *_: object) -> Reply:
         slot = self.dose.slot if self.dose else m.NO_SLOT
         image = self.dose.image if self.dose else bytes(32)
