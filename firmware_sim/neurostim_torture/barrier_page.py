@@ -46,7 +46,7 @@ _HEAD = (
     "schedule shows nothing of it with those gone alone, and with everything in place it breaks no rule. A",
     "check that is no longer where the table says is an error of the table, never a pass.",
     "",
-    "What the monitor is not told (codes that are tried, sessions, the switch of the recovery) the scene looks",
+    "What the monitor is not told (codes that are tried, sessions, the recovery switch) the scene looks",
     "at by itself, under a rule of its own: `three-wrong-codes-lock`, `a-handshake-touches-nothing`,",
     "`no-key-no-command`, `lost-recovery-is-found`.",
     "",
