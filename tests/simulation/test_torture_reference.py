@@ -24,6 +24,13 @@ def judge(kind: str, way: str, number: int) -> bool:
     if bound is not None:
         struck_ns = max(at_ns for at_ns, _ in outcome.moments)
         back_ns = struck_ns + ref.VALUES[kind] if kind in ("freeze", "asleep") else 1 << 62
+        # What a person starts deliberately after the fault is another dose.
+        again = [
+            one.at_ns
+            for one in keep
+            if isinstance(one, r.Intent) and one.what in ("start", "measure") and one.at_ns > struck_ns
+        ]
+        back_ns = min([back_ns, *again])
         ends = ref.driven_ends_ns(keep)
         # A source that drives when the supply goes is off with it; a phase that began is at most this long.
         late = ends[(ends > struck_ns + bound + MS) & (ends < back_ns)]

@@ -154,7 +154,8 @@ def mode_is_asked(history: History) -> Iterator[Violation]:
             (one.session, one.command_id)
             for one in history.taken
             if one.kind == kind
-            and one.origin == "host"
+            # The host's own sealed frame, also where somebody brings it that the line had lost.
+            and one.origin in ("host", "replayed")
             and one.at_ns <= mode.at_ns <= one.at_ns + MODE_NS
             and (one.session, one.command_id) in authenticated - used
         ]

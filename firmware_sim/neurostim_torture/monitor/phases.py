@@ -109,7 +109,8 @@ def phase_width(history: History) -> Iterator[Violation]:
         width = shape.width_ns[area]
         right = np.where(rows.kind == STIM, width, width * shape.ratio[area])
         fits = (length == right) | (shape.triphasic[area] & (length == 2 * width))
-        cut = cut_pulses(history, dose)[dose.pulse_of_row] & (length < right)
+        longest = np.where(shape.triphasic[area], 2 * width, right)
+        cut = cut_pulses(history, dose)[dose.pulse_of_row] & (length < longest)
         wrong = dose.known & ~fits & ~cut
         yield from _first(dose, "phase-width", wrong, "not as wide as programmed")
 
