@@ -22,6 +22,9 @@ OWN, OTHER, STRANGER = 1, 2, 7
 def visit(world: World, value: int) -> None:
     """Let a host come, do what it came for, and leave; errors are what it meets."""
     kind = value % 6
+    if kind == MISUSED_KIND and not world.released:
+        # Whoever holds the key commands a device that is not released: there is nothing to be kept from.
+        return
     host = _host(world, kind)
     try:
         host.open(m.Role.CONTROL)

@@ -248,7 +248,9 @@ class World:
         if not len(rows):
             # A dose that was ended in the tick before its first never came to its own time 0.
             began = min(began, self._fired_ns.get(dose, self.now_ns))
-        by: Literal["host", "patient"] = "patient" if dose in self._at_home_doses else "host"
+        # A dose whose supply fails in the moment it is counted is over before it could be noted.
+        at_home = dose in self._at_home_doses or (self.released and dose not in self._fired_ns)
+        by: Literal["host", "patient"] = "patient" if at_home else "host"
         self.see(r.Flow(self.now_ns, dose, began, self._ran.get(dose, digest), rows, by))
 
     def _mode_changed(self, *, released: bool) -> None:
