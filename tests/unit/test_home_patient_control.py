@@ -165,7 +165,25 @@ def test_a_reset_does_not_shorten_the_lockout(bench: HomeBench) -> None:
         bench.core.press(Button.START)
         advance(bench, 3 * S)
     assert Signal.LOCKED in bench.core.home.signals
-    bench.core.restart()
+    for _ in range(10):
+        bench.core.restart()
+        assert Signal.LOCKED in bench.core.home.signals
+
+
+@pytest.mark.hazard("cycling")
+def test_a_new_battery_lets_nobody_start_more_often(bench: HomeBench) -> None:
+    started(bench)
+    for _ in range(4):
+        bench.core.press(Button.STOP)
+        advance(bench, 3 * S)
+        bench.core.press(Button.START)
+        advance(bench, 3 * S)
+    before = bench.core.memory.dose_count
+    bench.core.change_battery()
+    advance(bench, S)
+    bench.core.press(Button.START)
+    advance(bench, S)
+    assert bench.core.memory.dose_count == before
     assert Signal.LOCKED in bench.core.home.signals
 
 

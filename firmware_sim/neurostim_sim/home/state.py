@@ -16,6 +16,8 @@ from neurostim_sim.records import Memory
 SECTION: Final = "home"
 CHECKPOINT_NS: Final = 60_000_000_000
 """While released, counters and powered time are made durable this often [ns]."""
+LOST_US: Final = CHECKPOINT_NS // 1000
+"""Powered time that a reset may have swallowed, at most [us]."""
 _US: Final = 1_000
 _FRESH: Final[dict[str, Any]] = {
     "active": False,
@@ -56,8 +58,15 @@ class HomeState:
         self._spent_us: int = self.kept["spent_us"]
         if self.active:
             # The time since the last checkpoint is unknown: all of it may have passed.
-            self._spent_us += CHECKPOINT_NS // _US
-            self.kept["spent_us"] = self._spent_us
+            self._spent_us += LOST_US
+            # It brings the end of the release nearer, and makes neither starts nor a lockout older.
+            starts: list[int] = self.kept["starts"]
+            locked_us = self.kept["locked_us"]
+            self.kept.update(
+                spent_us=self._spent_us,
+                starts=[at + LOST_US for at in starts],
+                locked_us=locked_us and locked_us + LOST_US,
+            )
 
     @property
     def active(self) -> bool:
