@@ -147,7 +147,8 @@ def _destroyed(history: History, grant: DeviceFrame, fire: HostFrame, dose: Dose
         if stops and grant.at_ns < taken.at_ns < dose.began_ns:
             return "that a stop had destroyed"
     for power in history.powers_of("reset", "brown_out", "power_cut", "battery", "off_button"):
-        if grant.at_ns < power.at_ns < dose.began_ns:
+        # A dose that was fired begins with the next tick: a hand may be between the two.
+        if grant.at_ns < power.at_ns < dose.began_ns - dose.tick_ns:
             return "of before a loss of power"
     for other in history.replies("ARM"):
         if grant.at_ns < other.at_ns < fire.at_ns and other.fields["token"] != fire.fields["token"]:
