@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from neurostim.core.errors import ConfigError, TransportError
 from neurostim_sim.servers.unsent import Unsent
@@ -147,21 +147,23 @@ class TcpClient:
         self._connection.close()
 
 
-class TcpPort:
-    """A listening TCP port of this computer; several hosts may connect, as on a shared line."""
+class ListeningSocket:
+    """A listening TCP socket of this computer.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        0 for a free one, which stays the same from then on.
+    """
 
     def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
+        self.host = host
+        self.port = port
         self._listener: socket.socket | None = None
 
-    @property
-    def url(self) -> str:
-        """What a host opens."""
-        return f"socket://{self._host}:{self._port}"
-
-    def plug(self) -> TcpPort:
-        """Begin to listen; a port 0 becomes a free one and stays the same from then on.
+    def plug(self) -> Self:
+        """Begin to listen.
 
         Raises
         ------
@@ -169,27 +171,27 @@ class TcpPort:
             Where the port cannot be had.
         """
         try:
-            self._listener = socket.create_server((self._host, self._port))
+            self._listener = socket.create_server((self.host, self.port))
         except OSError as error:
             raise TransportError(
-                f"cannot listen on {self._host}:{self._port}: {error.strerror}",
+                f"cannot listen on {self.host}:{self.port}: {error.strerror}",
                 remedy="Choose another port; 0 takes a free one.",
                 code="tcp-listen",
             ) from error
         self._listener.setblocking(False)
-        self._port = self._listener.getsockname()[1]
+        self.port = self._listener.getsockname()[1]
         return self
 
     def fileno(self) -> int:
         """Descriptor to wait for."""
         return self._listener.fileno() if self._listener else -1
 
-    def accept(self) -> TcpClient | None:
+    def take(self) -> socket.socket | None:
         """Take the next host in."""
         if self._listener is None:
             return None
         try:
-            return TcpClient(self._listener.accept()[0])
+            return self._listener.accept()[0]
         except OSError:  # gone again, or no descriptor is left: whoever is served goes on being served
             return None
 
@@ -198,3 +200,17 @@ class TcpPort:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+
+class TcpPort(ListeningSocket):
+    """A port whose hosts speak the protocol; several may connect, as on a shared line."""
+
+    @property
+    def url(self) -> str:
+        """What a host opens."""
+        return f"socket://{self.host}:{self.port}"
+
+    def accept(self) -> TcpClient | None:
+        """Take the next host in."""
+        link = self.take()
+        return None if link is None else TcpClient(link)

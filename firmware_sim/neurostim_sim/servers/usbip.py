@@ -7,10 +7,9 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from neurostim.core.errors import TransportError
 from neurostim_sim.servers.bench import Bench
 from neurostim_sim.servers.clock import Clock
-from neurostim_sim.servers.ports import READ_BYTES
+from neurostim_sim.servers.ports import READ_BYTES, ListeningSocket
 from neurostim_sim.usb.attached import UsbAttachedDevice
 from neurostim_sim.usb.connection import Connection, UsbIpBus
 from neurostim_sim.usb.protocol import BUS_ID, Malformed
@@ -92,57 +91,13 @@ class UsbIpClient:
         self._link.close()
 
 
-class UsbIpPort:
-    """The listening socket."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
-        self._listener: socket.socket | None = None
+class UsbIpPort(ListeningSocket):
+    """A port whose hosts speak USB/IP."""
 
     @property
     def url(self) -> str:
         """What a host opens."""
-        return f"usbip://{self._host}:{self._port}/{BUS_ID}"
-
-    def plug(self) -> UsbIpPort:
-        """Begin to listen; a port 0 becomes a free one.
-
-        Raises
-        ------
-        TransportError
-            Where the port cannot be had.
-        """
-        try:
-            self._listener = socket.create_server((self._host, self._port))
-        except OSError as error:
-            raise TransportError(
-                f"cannot listen on {self._host}:{self._port}: {error.strerror}",
-                remedy="Choose another port; 0 takes a free one.",
-                code="tcp-listen",
-            ) from error
-        self._listener.setblocking(False)
-        self._port = self._listener.getsockname()[1]
-        return self
-
-    def fileno(self) -> int:
-        """Descriptor to wait for."""
-        return self._listener.fileno() if self._listener else -1
-
-    def take(self) -> socket.socket | None:
-        """Take the next host in."""
-        if self._listener is None:
-            return None
-        try:
-            return self._listener.accept()[0]
-        except OSError:  # gone again, or no descriptor is left: whoever is served goes on being served
-            return None
-
-    def close(self) -> None:
-        """Stop listening."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        return f"usbip://{self.host}:{self.port}/{BUS_ID}"
 
 
 class UsbIpBench(Bench):

@@ -24,7 +24,8 @@ MAX_HEADER: Final = 1024
 MAX_SIDECAR_BYTES: Final = 64 << 20
 MAX_TEXT: Final = 8
 
-# What zipfile, zlib and numpy raise on a broken archive; RuntimeError stands for one that claims encryption.
+# What zipfile, zlib and numpy raise on a broken archive; RuntimeError stands for one that claims encryption,
+# NotImplementedError is zipfile's word for a compression it does not know.
 _ARCHIVE_FAULTS: Final = (
     OSError,
     ValueError,

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Final
+from typing import Final, TypeAlias
+
+import usb.core
 
 from neurostim.core.errors import TransportError
 from neurostim.transport.descriptor import REPLUG
 from neurostim.transport.udev import INSTALL_RULE
 
+Failure: TypeAlias = usb.core.USBError | NotImplementedError
+"""What a call of pyusb that failed raises, for annotations; `FAILURES` is the same to be caught.
+
+NotImplementedError is pyusb's word for what libusb cannot do on this
+system: no driver that lets a program use the device (Windows), or a question it does not answer. It is an
+answer of the system, not code that is missing here.
+"""
+FAILURES: Final = (usb.core.USBError, NotImplementedError)
 GONE: Final = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT})
 DENIED: Final = frozenset({errno.EACCES, errno.EPERM})
 
@@ -19,7 +29,7 @@ def gone(where: str, why: str) -> TransportError:
     return TransportError(f"the link {where} is gone: {why}", remedy=REPLUG, code="link-lost")
 
 
-def lost(where: str, error: OSError | NotImplementedError) -> TransportError:
+def lost(where: str, error: Failure) -> TransportError:
     """Explain what ended a link that was open.
 
     Codes: ``link-lost`` (unplugged, reset, or too many transfers failed in a row), ``usb-stall``,
@@ -41,7 +51,7 @@ def lost(where: str, error: OSError | NotImplementedError) -> TransportError:
     return gone(where, "it was unplugged or lost its supply" if number in GONE else str(error))
 
 
-def not_opened(where: str, error: OSError | NotImplementedError) -> TransportError:
+def not_opened(where: str, error: Failure) -> TransportError:
     """Explain why a device could not be opened or its interface not be claimed.
 
     Codes: ``usb-permission``, ``usb-busy``, ``usb-driver``, ``usb-missing``, ``link-open``.

@@ -19,7 +19,7 @@ import usb.util
 
 from neurostim.core.errors import TransportError
 from neurostim.transport.ports import UsbDeviceInfo
-from neurostim.transport.usb_errors import missing, not_opened
+from neurostim.transport.usb_errors import FAILURES, missing, not_opened
 
 IDS: Final = ((0x1209, 0x0001),)
 MANUFACTURER: Final = "neurostim"
@@ -159,7 +159,7 @@ def read_texts(device: Any, sysfs: Path = SYSFS) -> tuple[Texts | None, Transpor
         if not usb.util.get_langids(device):
             return NO_TEXTS, None
         return Texts(device.manufacturer or "", device.product or "", device.serial_number or ""), None
-    except (usb.core.USBError, NotImplementedError) as error:
+    except FAILURES as error:
         return None, not_opened(_name(device), error)
     except ValueError:
         return NO_TEXTS, None

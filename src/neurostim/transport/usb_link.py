@@ -20,7 +20,7 @@ import usb.core
 import usb.util
 
 from neurostim.core.errors import TransportError
-from neurostim.transport.usb_errors import gone, lost
+from neurostim.transport.usb_errors import FAILURES, Failure, gone, lost
 
 READ_BYTES: Final = 4096
 READ_MS: Final = 100
@@ -151,7 +151,7 @@ class UsbTransport:
             sent = self._device.ctrl_transfer(
                 STOP_REQUEST_TYPE, STOP_REQUEST, 0, self._pipes.interface, frame, URGENT_MS
             )
-        except (usb.core.USBError, NotImplementedError):
+        except FAILURES:
             return False
         return int(sent) == len(frame)
 
@@ -171,9 +171,9 @@ class UsbTransport:
             # Closing under a transfer would end the whole program; the system closes it with the program.
             return
         # A device that is gone can neither be released nor closed, and need not be.
-        with contextlib.suppress(usb.core.USBError, NotImplementedError):
+        with contextlib.suppress(*FAILURES):
             usb.util.release_interface(self._device, self._pipes.interface)
-        with contextlib.suppress(usb.core.USBError, NotImplementedError):
+        with contextlib.suppress(*FAILURES):
             usb.util.dispose_resources(self._device)
 
     # The owner's side.
@@ -214,7 +214,7 @@ class UsbTransport:
             except usb.core.USBTimeoutError:
                 self._blocked = True
                 return
-            except (usb.core.USBError, NotImplementedError) as error:
+            except FAILURES as error:
                 self._recover(error)
                 continue
             self._write_failures = 0
@@ -225,7 +225,7 @@ class UsbTransport:
             if sent < len(piece):
                 return
 
-    def _recover(self, error: OSError | NotImplementedError) -> None:
+    def _recover(self, error: Failure) -> None:
         self._write_failures += 1
         try:
             self._clear(self._pipes.out, error, self._write_failures)
@@ -233,7 +233,7 @@ class UsbTransport:
             self._broken = broken
             raise
 
-    def _clear(self, endpoint: int, error: OSError | NotImplementedError, failures: int) -> None:
+    def _clear(self, endpoint: int, error: Failure, failures: int) -> None:
         """End the halt that a stall or damaged packets left behind; or say that the link is gone."""
         if getattr(error, "errno", None) not in _RECOVERABLE or failures > MAX_FAILURES:
             raise lost(self._description, error) from error
@@ -242,7 +242,7 @@ class UsbTransport:
         except usb.core.USBTimeoutError:
             # Not now; the next transfer tells whether the halt is still there, and is counted.
             return
-        except (usb.core.USBError, NotImplementedError) as refused:
+        except FAILURES as refused:
             raise lost(self._description, refused) from refused
 
     # The waiting threads.
@@ -258,7 +258,7 @@ class UsbTransport:
                     size = self._device.read(self._pipes.into, buffer, READ_MS)
                 except usb.core.USBTimeoutError:
                     continue
-                except (usb.core.USBError, NotImplementedError) as error:
+                except FAILURES as error:
                     failures += 1
                     self._clear(self._pipes.into, error, failures)
                     continue
@@ -286,7 +286,7 @@ class UsbTransport:
                 size = self._device.read(self._pipes.hint, buffer, READ_MS)
             except usb.core.USBTimeoutError:
                 continue
-            except (usb.core.USBError, NotImplementedError) as error:
+            except FAILURES as error:
                 failures += 1
                 try:
                     self._clear(int(self._pipes.hint or 0), error, failures)

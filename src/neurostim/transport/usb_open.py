@@ -12,7 +12,7 @@ import usb.core
 import usb.util
 
 from neurostim.core.errors import TransportError
-from neurostim.transport.usb_errors import busy, missing, not_opened
+from neurostim.transport.usb_errors import FAILURES, busy, missing, not_opened
 from neurostim.transport.usb_find import find, read_texts
 from neurostim.transport.usb_link import Pipes, UsbTransport
 
@@ -83,7 +83,7 @@ def _claim(device: Any, name: str) -> UsbTransport:
         for endpoint in (pipes.out, pipes.into, pipes.hint):
             if endpoint is not None:
                 _begin_anew(device, endpoint)
-    except (usb.core.USBError, NotImplementedError) as error:
+    except FAILURES as error:
         usb.util.dispose_resources(device)
         raise not_opened(name, error) from error
     except TransportError:
@@ -118,7 +118,7 @@ def driver_holds(device: Any, interface: int) -> bool:
     """Whether a driver of the system holds an interface, where the system tells."""
     try:
         return bool(device.is_kernel_driver_active(interface))
-    except NotImplementedError:
+    except NotImplementedError:  # a system whose libusb does not tell; a claim will
         return False
 
 
