@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final
 
 from neurostim.core.errors import ConfigError
@@ -337,9 +338,14 @@ def _encode(
     *, sequence: int, kind: str, at: str, host_ns: int, data: Mapping[str, Json], previous: str
 ) -> tuple[Record, bytes]:
     _require_plain(data, kind)
-    text = _Text(at, data, host_ns, kind, previous, sequence)
-    digest = text.digest()
-    line = text.line(text.crc(digest), digest) + b"\n"
+    # Keys in order of name; each value is encoded once, for the digest, the check sum and the line.
+    before = f'{{"at":{_canonical(at)},'
+    held = f'"data":{_canonical(data)},'
+    after = f'"host_ns":{host_ns},"kind":{_canonical(kind)},"prev":"{previous}","seq":{sequence}}}'
+    digest = hashlib.sha256(f"{before}{held}{after}".encode("ascii")).hexdigest()
+    sealed = f'{held}"hash":"{digest}",{after}'
+    crc = zlib.crc32(f"{before}{sealed}".encode("ascii"))
+    line = f'{before}"crc":"{crc:08x}",{sealed}\n'.encode("ascii")
     if len(line) > MAX_LINE:
         raise ConfigError(
             f"a journal record of kind {kind!r} has {len(line)} bytes", allowed=f"at most {MAX_LINE}"
@@ -349,56 +355,31 @@ def _encode(
 
 def _decode(line: bytes, path: Path, number: int, previous: str) -> Record:
     try:
-        found = json.loads(line, parse_float=_refuse_float, parse_constant=_refuse_float)
+        found = _read_json(line.decode())
     except (ValueError, RecursionError) as error:
         raise _tampered(path, number, "it is not readable") from error
     if not isinstance(found, dict) or tuple(sorted(found)) != _FIELDS:
         raise _tampered(path, number, "it is not in the form it was written in")
-    text = _Text(found["at"], found["data"], found["host_ns"], found["kind"], found["prev"], found["seq"])
-    crc, digest = found["crc"], found["hash"]
-    if text.line(crc, digest) != line:
+    if _canonical(found).encode("ascii") != line:
         raise _tampered(path, number, "it is not in the form it was written in")
-    if crc != text.crc(digest):
+    at, crc, digest = found["at"], found["crc"], found["hash"]
+    # What is sealed is cut out of the line, which is the canonical text: nothing is encoded again.
+    begin = len(f'{{"at":{_canonical(at)},')
+    unsealed = line[:begin] + line[begin + len(f'"crc":{_canonical(crc)},') :]
+    if crc != f"{zlib.crc32(unsealed):08x}":
         raise _tampered(path, number, "its check sum is wrong")
-    if digest != text.digest():
+    # Only numbers and text follow the digest, and a quotation mark within a text is never after a comma.
+    place = unsealed.rfind(b',"hash":') + 1
+    rest = unsealed[place + len(f'"hash":{_canonical(digest)},') :]
+    if digest != hashlib.sha256(unsealed[:place] + rest).hexdigest():
         raise _tampered(path, number, "its digest is wrong")
     if found["prev"] != previous:
         raise _tampered(path, number, "it does not follow the record before it")
-    sequence, kind, at, host_ns = found["seq"], found["kind"], found["at"], found["host_ns"]
-    data = found["data"]
+    sequence, kind, host_ns, data = found["seq"], found["kind"], found["host_ns"], found["data"]
     whole = isinstance(sequence, int) and isinstance(host_ns, int)
     if not (whole and isinstance(kind, str) and isinstance(at, str) and isinstance(data, dict)):
         raise _tampered(path, number, "a field has the wrong type")
     return Record(sequence, kind, at, host_ns, data, digest)
-
-
-class _Text:
-    """The canonical text of one record: keys in order of name, each value encoded once for all its uses."""
-
-    __slots__ = ("_after", "_at", "_data")
-
-    def __init__(
-        self, at: Json, data: Json, host_ns: Json, kind: Json, previous: Json, sequence: Json
-    ) -> None:
-        # What a journal writes has the order ("at", "crc", "data", "hash", then all these).
-        after = {"host_ns": host_ns, "kind": kind, "prev": previous, "seq": sequence}
-        self._at, self._data, self._after = _canonical(at), _canonical(data), _canonical(after)[1:]
-
-    def digest(self) -> str:
-        """Digest of the record, without itself and the check sum."""
-        return hashlib.sha256(
-            f'{{"at":{self._at},"data":{self._data},{self._after}'.encode("ascii")
-        ).hexdigest()
-
-    def crc(self, digest: Json) -> str:
-        """Check sum of the record with its digest."""
-        text = f'{{"at":{self._at},"data":{self._data},"hash":{_canonical(digest)},{self._after}'
-        return f"{zlib.crc32(text.encode('ascii')):08x}"
-
-    def line(self, crc: Json, digest: Json) -> bytes:
-        """The whole record."""
-        seals = f'"crc":{_canonical(crc)},"data":{self._data},"hash":{_canonical(digest)}'
-        return f'{{"at":{self._at},{seals},{self._after}'.encode("ascii")
 
 
 _canonical: Final = json.JSONEncoder(
@@ -406,8 +387,11 @@ _canonical: Final = json.JSONEncoder(
 ).encode
 
 
+_SCALARS: Final = (str, int, bool, NoneType)
+
+
 def _require_plain(value: Json, place: str) -> None:
-    if value is None or isinstance(value, (str, bool, int)):
+    if isinstance(value, _SCALARS):
         return
     if isinstance(value, (list, tuple)):
         for item in value:
@@ -427,6 +411,9 @@ def _require_plain(value: Json, place: str) -> None:
 
 def _refuse_float(text: str) -> float:
     raise ValueError(f"found the number {text}")
+
+
+_read_json: Final = json.JSONDecoder(parse_float=_refuse_float, parse_constant=_refuse_float).decode
 
 
 def _tampered(path: Path, number: int, why: str) -> JournalError:
