@@ -57,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _barriers(options: argparse.Namespace) -> int:
     from neurostim_sim.warm import warm_up
-    from neurostim_torture import barrier_page
-    from neurostim_torture.barriers import BARRIERS, find, remove
+    from neurostim_torture.barriers import BARRIERS, find, page, remove
 
     warm_up()
     wanted = (find(options.barriers),) if options.barriers else BARRIERS
@@ -66,9 +65,9 @@ def _barriers(options: argparse.Namespace) -> int:
     for barrier in wanted:
         catch = remove(barrier, options.seed)
         catches.append(catch)
-        print(barrier_page.line(catch), flush=True)
+        print(page.line(catch), flush=True)
     if options.report is not None:
-        options.report.write_text(barrier_page.page(catches), encoding="utf-8")
+        options.report.write_text(page.page(catches), encoding="utf-8")
     return int(not all(catch.caught for catch in catches))
 
 

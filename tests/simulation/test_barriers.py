@@ -8,10 +8,9 @@ import pytest
 
 from neurostim.core.errors import ConfigError
 from neurostim_sim.commands import starting
-from neurostim_torture import barrier_page
-from neurostim_torture.barriers import BARRIERS, Barrier, Catch, Scene, cuts_of, find, remove
+from neurostim_torture.barriers import BARRIERS, Barrier, Catch, Scene, cuts_of, find, page, remove
+from neurostim_torture.barriers.removal import Cut, removed
 from neurostim_torture.main import main
-from neurostim_torture.removal import Cut, removed
 
 PAGE = Path(__file__).parents[2] / "docs" / "safety" / "barriers.md"
 
@@ -69,7 +68,7 @@ def test_a_barrier_that_nobody_needs_is_told() -> None:
     useless = Barrier("useless", "device", "nothing", (), Scene(), 1)
     catch = remove(useless)
     assert not catch.caught
-    assert barrier_page.line(catch).startswith("NOT CAUGHT")
+    assert page.line(catch).startswith("NOT CAUGHT")
 
 
 def test_a_partner_that_shows_it_alone_makes_it_unsound() -> None:
@@ -90,7 +89,7 @@ def test_the_page_lists_every_barrier_as_seen() -> None:
 
 def test_the_page_is_made_of_what_was_found() -> None:
     barrier = BARRIERS[0]
-    text = barrier_page.page([Catch(barrier, 2, 7, ("a-rule",), True)])
+    text = page.page([Catch(barrier, 2, 7, ("a-rule",), True)])
     assert f"| {barrier.name} | {barrier.where} | {barrier.against} |" in text
     assert f"2 of {barrier.within}, seed 7" in text
 

@@ -9,13 +9,13 @@ import pytest
 
 from neurostim.wire.messages import ErrorCode
 from neurostim_torture import report
+from neurostim_torture.barriers.removal import Cut, removed
 from neurostim_torture.campaign import Tally, campaign
 from neurostim_torture.clinic import HomePlan
 from neurostim_torture.faults import Fault
 from neurostim_torture.generate import HOME, MIXED, drawn
 from neurostim_torture.line import Way
 from neurostim_torture.monitor import records as r
-from neurostim_torture.removal import Cut, removed
 from neurostim_torture.schedule import Outcome, Schedule, run
 from neurostim_torture.shrink import shrink
 

@@ -57,7 +57,7 @@ class Cut:
     def _moved(self, why: str) -> ConfigError:
         return ConfigError(
             f"a barrier is not where the table says: {why}",
-            remedy="Bring neurostim_torture/barriers.py up to date.",
+            remedy="Bring neurostim_torture/barriers/table up to date.",
             code="barrier-moved",
         )
 

@@ -6,12 +6,13 @@ into its state without a clinic, so that a barrier's loss shows by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from neurostim.core.errors import NeurostimError
 from neurostim_sim.home.release import Release, ReleasedProgram
+from neurostim_sim.servers.line import Dice
 from neurostim_torture import programs
 from neurostim_torture.faults import Fault
 from neurostim_torture.ready import ready
@@ -72,6 +73,51 @@ def live(seed: int, acts: Sequence[Act], *, expires_s: int, lasts_ns: int) -> Ou
     world.run_device()
     world.pass_ns(lasts_ns)
     return judged(world, Schedule(seed))
+
+
+@dataclass(frozen=True, slots=True)
+class AtHome:
+    """A scene at home: what happens there is drawn; the release ends after ``expires_s``."""
+
+    acts: Callable[[Dice], tuple[Act, ...]]
+    expires_s: int = 600
+    lasts_s: int = 12
+
+    def run(self, seed: int) -> Outcome:
+        """Run the acts of a seed."""
+        acts = self.acts(Dice(seed * 0x9E3779B97F4A7C15 + 0x4083E))
+        return live(seed, acts, expires_s=self.expires_s, lasts_ns=self.lasts_s * 1000 * MS)
+
+
+def greedy_patient(dice: Dice) -> tuple[Act, ...]:
+    """A start, and more steps up than there are."""
+    steps = (Act((3500 + 450 * step + dice.below(30)) * MS, "up") for step in range(8))
+    return (Act((300 + dice.below(500)) * MS, "start"), *steps)
+
+
+def cycling_patient(dice: Dice) -> tuple[Act, ...]:
+    """On and off, and on again."""
+    return tuple(
+        Act((500 + 3000 * time + (0 if what == "start" else 1200) + dice.below(50)) * MS, what)
+        for time in range(7)
+        for what in ("start", "stop")
+    )
+
+
+def one_start(dice: Dice) -> tuple[Act, ...]:
+    """One start."""
+    return (Act((300 + dice.below(900)) * MS, "start"),)
+
+
+def lost_at_home(dice: Dice) -> tuple[Act, ...]:
+    """A start, and the device restarts or gets another battery."""
+    what: What = "reset" if dice.below(2) else "battery"
+    return (*one_start(dice), Act((3000 + dice.below(2000)) * MS, what))
+
+
+def host_at_home(dice: Dice) -> tuple[Act, ...]:
+    """A start, and a host that loads another program."""
+    return (*one_start(dice), Act((3000 + dice.below(2000)) * MS, "host"))
 
 
 def _happen(world: World, act: Act) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neurostim_torture.barriers import BARRIERS, Catch
+from neurostim_torture.barriers.table import BARRIERS
+from neurostim_torture.barriers.trial import Catch
 
 COMMAND = "neurostim-sim torture --barriers --report docs/safety/barriers.md"
 

@@ -1,0 +1,1 @@
+"""Scenes in which a barrier is needed, so that its loss shows."""
