@@ -92,6 +92,10 @@ class History:
         ]
         return np.sort(np.concatenate([self.living_ns(), np.array(came, dtype=np.int64)]))
 
+    def signs_ns(self, what: str) -> Instants:
+        """When the program (``ui``) or its journal showed that it lives."""
+        return np.array([one.at_ns for one in self.lives if one.what == what], dtype=np.int64)
+
     def intents_of(self, *what: str) -> list[Intent]:
         """Deliberate acts of these kinds."""
         return [one for one in self.intents if one.what in what]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from neurostim_torture.monitor.records import Violation
 from neurostim_torture.monitor.rule import rule
 
 INTERVAL_NS: Final = 100_000_000
+HEARTBEAT: Final = "heartbeat of a living host"
 STOPS: Final = ("STOP", "EMERGENCY_STOP")
 PULSE_NS: Final = 1_000_000
 """Longest pulse of the programs: what is under way at a bound is completed, never cut."""
@@ -34,16 +35,27 @@ def _first_pulse(dose: Dose, name: str, wrong: Bools, text: str) -> Iterator[Vio
         yield Violation(name, int(dose.pulse_start_ns[at]), text, dose.number)
 
 
-def _without_sign(name: str, signs: Ints, bound: int, what: str, dose: Dose) -> Iterator[Violation]:
-    """Judge that every row ends within a bound after a sign of life, but for the rest of a pulse begun."""
-    ends = dose.end_ns
-    last, known = last_before(signs, ends)
-    late = ~known | (ends - last > bound + PULSE_NS)
-    if late.any():
-        first = int(np.flatnonzero(late)[0])
-        age = f"{int(ends[first] - last[first])} ns after the last" if known[first] else "without any"
-        text = f"a phase ends {age} {what}, allowed {bound} ns"
-        yield Violation(name, int(ends[first]), text, dose.number)
+def _driven_after(doses: Iterable[Dose], at_ns: int, bound: int, name: str, text: str) -> Iterator[Violation]:
+    """Judge that of the doses begun by a moment no row ends more than a bound after it."""
+    for dose in doses:
+        if dose.began_ns <= at_ns:
+            yield from _first_row(dose, name, dose.end_ns > at_ns + bound, text)
+
+
+def _without_sign(history: History, name: str, signs: Ints, bound: int, what: str) -> Iterator[Violation]:
+    """Judge that every supervised row ends within a bound after a sign of life.
+
+    The rest of a pulse that was begun by then is completed.
+    """
+    for dose in history.supervised():
+        ends = dose.end_ns
+        last, known = last_before(signs, ends)
+        late = ~known | (ends - last > bound + PULSE_NS)
+        if late.any():
+            first = int(np.flatnonzero(late)[0])
+            age = f"{int(ends[first] - last[first])} ns after the last" if known[first] else "without any"
+            text = f"a phase ends {age} {what}, allowed {bound} ns"
+            yield Violation(name, int(ends[first]), text, dose.number)
 
 
 @rule(
@@ -52,10 +64,8 @@ def _without_sign(name: str, signs: Ints, bound: int, what: str, dose: Dose) -> 
 )
 def silent_without_host(history: History) -> Iterator[Violation]:
     """Judge each dose that a host began."""
-    living = history.living_heard_ns()
-    for dose in history.supervised():
-        bound = history.setting.bounds.silence_ns
-        yield from _without_sign("silent-without-host", living, bound, "heartbeat of a living host", dose)
+    bound = history.setting.bounds.silence_ns
+    yield from _without_sign(history, "silent-without-host", history.living_heard_ns(), bound, HEARTBEAT)
 
 
 @rule(
@@ -65,9 +75,7 @@ def silent_without_host(history: History) -> Iterator[Violation]:
 def silent_however_late(history: History) -> Iterator[Violation]:
     """Judge each dose that a host began by what the line may add to the age of a heartbeat."""
     bound = history.setting.bounds.silence_ns + INTERVAL_NS
-    living = history.living_ns()
-    for dose in history.supervised():
-        yield from _without_sign("silent-however-late", living, bound, "heartbeat of a living host", dose)
+    yield from _without_sign(history, "silent-however-late", history.living_ns(), bound, HEARTBEAT)
 
 
 @rule(
@@ -78,9 +86,7 @@ def silent_by_the_lease(history: History) -> Iterator[Violation]:
     """Judge each dose that a host began by the age that a heartbeat may have when it is taken."""
     bounds = history.setting.bounds
     bound = bounds.silence_ns + bounds.lease_ns
-    living = history.living_ns()
-    for dose in history.supervised():
-        yield from _without_sign("silent-by-the-lease", living, bound, "heartbeat of a living host", dose)
+    yield from _without_sign(history, "silent-by-the-lease", history.living_ns(), bound, HEARTBEAT)
 
 
 @rule(
@@ -92,11 +98,8 @@ def silent_whatever_the_host_says(history: History) -> Iterator[Violation]:
     bounds = history.setting.bounds
     bound = bounds.supervisor_ns + bounds.lease_ns + INTERVAL_NS
     for what in ("ui", "journal"):
-        signs = np.array([one.at_ns for one in history.lives if one.what == what], dtype=np.int64)
-        for dose in history.supervised():
-            yield from _without_sign(
-                "silent-whatever-the-host-says", signs, bound, f"sign of the {what}", dose
-            )
+        signs, sign = history.signs_ns(what), f"sign of the {what}"
+        yield from _without_sign(history, "silent-whatever-the-host-says", signs, bound, sign)
 
 
 @rule(
@@ -107,9 +110,8 @@ def silent_without_program(history: History) -> Iterator[Violation]:
     """Judge each dose that a host began by the signs of the program and of its journal."""
     bound = history.setting.bounds.supervisor_ns
     for what in ("ui", "journal"):
-        signs = np.array([one.at_ns for one in history.lives if one.what == what], dtype=np.int64)
-        for dose in history.supervised():
-            yield from _without_sign("silent-without-program", signs, bound, f"sign of the {what}", dose)
+        signs, sign = history.signs_ns(what), f"sign of the {what}"
+        yield from _without_sign(history, "silent-without-program", signs, bound, sign)
 
 
 @rule("no supervised pulse ends later than 500 ms after a person asked for a stop", "issue 3, section 1")
@@ -117,11 +119,8 @@ def silent_after_asking(history: History) -> Iterator[Violation]:
     """Judge the dose under way when the person asked."""
     bound = history.setting.bounds.stop_intent_ns
     for intent in history.intents_of("stop", "emergency"):
-        for dose in history.supervised():
-            if dose.began_ns <= intent.at_ns:
-                wrong = dose.end_ns > intent.at_ns + bound
-                text = f"a phase ends more than {bound} ns after a person asked for a stop"
-                yield from _first_row(dose, "silent-after-asking", wrong, text)
+        text = f"a phase ends more than {bound} ns after a person asked for a stop"
+        yield from _driven_after(history.supervised(), intent.at_ns, bound, "silent-after-asking", text)
 
 
 @rule(
@@ -150,11 +149,8 @@ def silent_after_emergency(history: History) -> Iterator[Violation]:
     for taken in history.taken:
         if taken.kind != "EMERGENCY_STOP" or history.stands_still(taken.at_ns):
             continue
-        for dose in history.doses:
-            if dose.began_ns <= taken.at_ns:
-                wrong = dose.end_ns > taken.at_ns + bound
-                text = f"a source drives more than {bound} ns after an emergency stop"
-                yield from _first_row(dose, "silent-after-emergency", wrong, text)
+        text = f"a source drives more than {bound} ns after an emergency stop"
+        yield from _driven_after(history.doses, taken.at_ns, bound, "silent-after-emergency", text)
 
 
 @rule(
@@ -179,25 +175,20 @@ def silent_after_soft_stop(history: History) -> Iterator[Violation]:
 )
 def silent_without_supply(history: History) -> Iterator[Violation]:
     """Judge the dose under way when the supply went."""
+    bound = history.setting.tick_ns
     for power in history.powers_of(*CUTS):
-        for dose in history.doses:
-            if dose.began_ns <= power.at_ns:
-                wrong = dose.end_ns > power.at_ns + dose.tick_ns
-                text = f"a source drives after: {power.what.replace('_', ' ')}"
-                yield from _first_row(dose, "silent-without-supply", wrong, text)
+        text = f"a source drives after: {power.what.replace('_', ' ')}"
+        yield from _driven_after(history.doses, power.at_ns, bound, "silent-without-supply", text)
 
 
 @rule("nothing is driven 500 ms after the processor stood still", "specification, section 8: WATCHDOG")
 def silent_without_processor(history: History) -> Iterator[Violation]:
     """Judge the dose under way when the processor stopped serving."""
+    bound = history.setting.bounds.watchdog_ns
+    bound += bound // CLOCK_PART
+    text = f"a source drives more than {bound} ns after the processor stood still"
     for power in history.powers_of("hang"):
-        bound = history.setting.bounds.watchdog_ns
-        bound += bound // CLOCK_PART
-        for dose in history.doses:
-            if dose.began_ns <= power.at_ns:
-                wrong = dose.end_ns > power.at_ns + bound
-                text = f"a source drives more than {bound} ns after the processor stood still"
-                yield from _first_row(dose, "silent-without-processor", wrong, text)
+        yield from _driven_after(history.doses, power.at_ns, bound, "silent-without-processor", text)
 
 
 @rule(
