@@ -11,10 +11,9 @@ from neurostim.safety.gate import ApprovedProgram
 from neurostim.wire import messages as m
 from neurostim_torture.host import VirtualHost
 from neurostim_torture.keys import paired
-from neurostim_torture.monitor import Monitor
 from neurostim_torture.programs import NAMES, device_profile
 from neurostim_torture.ready import SUBJECT, home_ready, ready
-from neurostim_torture.schedule import Outcome, Schedule, books_of, setting_of
+from neurostim_torture.schedule import Outcome, Schedule, judged
 from neurostim_torture.world import World
 
 MS: Final = 1_000_000
@@ -46,17 +45,7 @@ class Intruding:
             pass
         world.kill(intruder)
         world.pass_ns(1_000 * MS)
-        world.close()
-        world.see(books_of(world))
-        monitor = Monitor(setting_of(world))
-        for record in world.records:
-            monitor.see(record)
-        return Outcome(
-            Schedule(seed),
-            virtual_ns=world.now_ns,
-            violations=tuple(monitor.finish()),
-            crashes=tuple(world.crashes),
-        )
+        return judged(world, Schedule(seed))
 
     def _made(self, seed: int) -> tuple[ApprovedProgram, bytes]:
         """What is approved, and what the device holds."""

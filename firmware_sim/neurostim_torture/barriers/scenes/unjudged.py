@@ -11,10 +11,9 @@ from neurostim.device.tasks import Script
 from neurostim.wire import messages as m
 from neurostim.wire.image import encode_image
 from neurostim_torture.host import VirtualHost
-from neurostim_torture.monitor import Monitor
 from neurostim_torture.programs import device_profile
 from neurostim_torture.ready import ready
-from neurostim_torture.schedule import Outcome, Schedule, books_of, setting_of
+from neurostim_torture.schedule import Outcome, Schedule, judged
 from neurostim_torture.world import World
 
 MS: Final = 1_000_000
@@ -45,17 +44,7 @@ class Unjudged:
             pass
         world.kill(host)
         world.pass_ns(1_000 * MS)
-        world.close()
-        world.see(books_of(world))
-        monitor = Monitor(setting_of(world))
-        for record in world.records:
-            monitor.see(record)
-        return Outcome(
-            Schedule(seed),
-            virtual_ns=world.now_ns,
-            violations=tuple(monitor.finish()),
-            crashes=tuple(world.crashes),
-        )
+        return judged(world, Schedule(seed))
 
 
 def _live(host: VirtualHost, duration_ms: int) -> None:
