@@ -19,8 +19,11 @@ from neurostim_torture.monitor.records import (
     LENGTH,
     PASSIVE,
     PULSE,
+    RECHARGE,
     START,
+    STIM,
     UNIT,
+    Counter,
     Flow,
     Program,
     Setting,
@@ -251,6 +254,34 @@ class Dose:
             np.add.reduceat(stim, first),
             np.add.reduceat(flowed, first),
         )
+
+    @cached_property
+    def counted(self) -> dict[int, Counter]:
+        """What a device has to count of this dose at each contact [aC], exactly."""
+        rows, passive, flowed = self.driven, self.passive, self.flowed_ac
+        stim, recharge = rows.kind == STIM, rows.kind == RECHARGE
+        at, charge = rows.contact[stim], flowed[stim]
+        # A pulse counts once at a contact, in how many phases it may have come.
+        pulses = np.bincount(
+            np.unique(self.pulse_of_row[stim] * CONTACTS + at) % CONTACTS, minlength=CONTACTS
+        )
+        cathodic, anodic, recovered = np.zeros((3, CONTACTS), np.int64)
+        np.subtract.at(cathodic, at, np.minimum(charge, 0))
+        np.add.at(anodic, at, np.maximum(charge, 0))
+        np.add.at(recovered, rows.contact[recharge], flowed[recharge])
+        np.add.at(recovered, passive.contact, passive.charge)
+        there = np.unique(np.concatenate([rows.contact, passive.contact]))
+        return {
+            contact: Counter(*numbers)
+            for contact, *numbers in zip(
+                there.tolist(),
+                pulses[there].tolist(),
+                cathodic[there].tolist(),
+                anodic[there].tolist(),
+                recovered[there].tolist(),
+                strict=True,
+            )
+        }
 
 
 def edges(*columns: Ints) -> Ints:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from neurostim_torture.monitor.dose import Bools, Dose, Ints
-from neurostim_torture.monitor.history import History
+from neurostim_torture.monitor.history import History, once
 from neurostim_torture.monitor.records import MS
 
 CUTS = ("reset", "brown_out", "power_cut", "off_button", "battery")
 
 
+@once
 def cut_spans(history: History) -> list[tuple[int, int]]:
     """Stretches of true time [ns] in which the sources may have been switched off in mid-pulse."""
     spans = [(one.at_ns, one.at_ns) for one in history.taken if one.kind == "EMERGENCY_STOP"]
@@ -25,6 +26,7 @@ def hung_spans(history: History) -> list[tuple[int, int]]:
     return [(one.at_ns, one.at_ns + hung) for one in history.powers_of("hang")]
 
 
+@once
 def cut_pulses(history: History, dose: Dose) -> Bools:
     """Which pulses may have been cut: only the last one that began, where a cut falls into its time."""
     pulses = dose.pulses
@@ -45,6 +47,7 @@ def cut_pulses(history: History, dose: Dose) -> Bools:
     return excused
 
 
+@once
 def touched(history: History, dose: Dose, *what: str) -> Bools:
     """Which pulses began while a contact of their area was in one of these conditions."""
     pulses = dose.pulses

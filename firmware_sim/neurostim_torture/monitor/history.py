@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,26 @@ from neurostim_torture.monitor.records import (
 
 Instants = NDArray[np.int64]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def once(find: Callable[Concatenate[History, P], T]) -> Callable[Concatenate[History, P], T]:
+    """Let a question about a history be answered once for all rules: a history does not change.
+
+    The arguments have to be hashable, and nobody may change the answer.
+    """
+
+    @wraps(find)
+    def found(history: History, /, *args: P.args, **named: P.kwargs) -> T:
+        key = (find, *args, *named.items())
+        if key not in history.answers:
+            history.answers[key] = find(history, *args, **named)
+        answer: T = history.answers[key]
+        return answer
+
+    return found
+
 
 class History:
     """What happened in one schedule.
@@ -40,9 +63,10 @@ class History:
 
     def __init__(self, setting: Setting, records: Sequence[Record]) -> None:
         self.setting = setting
-        kinds: dict[type, list[Record]] = {}
+        self.answers: dict[tuple[Any, ...], Any] = {}
+        kinds: defaultdict[type, list[Record]] = defaultdict(list)
         for record in records:
-            kinds.setdefault(type(record), []).append(record)
+            kinds[type(record)].append(record)
         self.sent: list[HostFrame] = kinds.get(HostFrame, [])  # type: ignore[assignment]
         self.taken: list[Taken] = kinds.get(Taken, [])  # type: ignore[assignment]
         self.told: list[DeviceFrame] = kinds.get(DeviceFrame, [])  # type: ignore[assignment]
@@ -59,6 +83,7 @@ class History:
 
     # What several rules ask.
 
+    @once
     def own(self, *kinds: str) -> list[HostFrame]:
         """Frames of these kinds that the person's own host sent."""
         return [one for one in self.sent if one.origin == "host" and one.kind in kinds]
@@ -67,6 +92,7 @@ class History:
         """Frames of these kinds that somebody else put on the line."""
         return [one for one in self.sent if one.origin != "host" and one.kind in kinds]
 
+    @once
     def supervised(self) -> list[Dose]:
         """Doses that a host began, with current."""
         return [one for one in self.doses if one.flow.by != "patient" and len(one.driven)]
@@ -76,12 +102,14 @@ class History:
         before = [one.what for one in self.powers if one.at_ns <= at_ns and one.what != "off_button"]
         return bool(before) and before[-1] in ("hang", "power_cut", "brown_out", "reset")
 
+    @once
     def living_ns(self) -> Instants:
         """When the host sent a heartbeat as a living host."""
         return np.array(
             [one.at_ns for one in self.sent if one.living and one.origin == "host"], dtype=np.int64
         )
 
+    @once
     def living_heard_ns(self) -> Instants:
         """The same, and when each reached the device: one may be held up, or passed on by a stranger."""
         living = {(one.session, one.sequence) for one in self.sent if one.living and one.origin == "host"}
@@ -92,6 +120,7 @@ class History:
         ]
         return np.sort(np.concatenate([self.living_ns(), np.array(came, dtype=np.int64)]))
 
+    @once
     def signs_ns(self, what: str) -> Instants:
         """When the program (``ui``) or its journal showed that it lives."""
         return np.array([one.at_ns for one in self.lives if one.what == what], dtype=np.int64)

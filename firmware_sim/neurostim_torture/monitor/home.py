@@ -215,8 +215,8 @@ def usage_is_the_charge(history: History) -> Iterator[Violation]:
                 ),
                 None,
             )
-            most = len(history.powers) * unseen_ac(history, contact)
-            if wrong is None and bound > (most if lost else 0):
+            most = len(history.powers) * unseen_ac(history, contact) if bound and lost else 0
+            if wrong is None and bound > most:
                 wrong = "bound_ac"
             if wrong is not None:
                 text = (

@@ -10,7 +10,7 @@ import numpy as np
 from neurostim_torture.monitor.asked import asked_of
 from neurostim_torture.monitor.dose import Bools, Dose, Floats, Ints
 from neurostim_torture.monitor.excuses import touched
-from neurostim_torture.monitor.history import History, first_answers
+from neurostim_torture.monitor.history import History, first_answers, once
 from neurostim_torture.monitor.records import SECOND, STIM, Area, Violation
 from neurostim_torture.monitor.rule import rule
 
@@ -26,8 +26,16 @@ class Units(NamedTuple):
     struck: Bools
 
 
-def units_of(history: History, dose: Dose, index: int, area: Area) -> Units:
+def area_of(dose: Dose, index: int) -> Area:
+    """One area of the program that a dose ran."""
+    assert dose.program is not None
+    return dose.program.areas[index]
+
+
+@once
+def units_of(history: History, dose: Dose, index: int) -> Units:
     """Units with current of one area; ``since`` counts from the start of their window [ns, device clock]."""
+    area = area_of(dose, index)
     pulses = dose.pulses
     mine = np.flatnonzero(pulses.area == index)
     unit = pulses.unit[mine]
@@ -74,7 +82,7 @@ def below_the_ramp(history: History) -> Iterator[Violation]:
             mine = np.flatnonzero((rows.area == index) & (rows.kind == STIM))
             if not mine.size:
                 continue
-            units = units_of(history, dose, index, area)
+            units = units_of(history, dose, index)
             asked = asked_of(history, dose, index, area)
             most = asked.at_most(units.start_ns - 2 * dose.tick_ns, units.start_ns)
             line = most * _factor(units.since, area.ramp_up_ns)
@@ -143,7 +151,7 @@ def _above_the_fall(history: History, dose: Dose, at_ns: int) -> Iterator[Violat
         down = min(area.ramp_down_ns, history.setting.bounds.soft_stop_ns)
         # The device's clock is true to one part in a thousand.
         down += down // 1000
-        units = units_of(history, dose, index, area)
+        units = units_of(history, dose, index)
         mine = np.flatnonzero((rows.area == index) & (rows.kind == STIM))
         if not mine.size:
             continue
@@ -173,8 +181,10 @@ class Levels(NamedTuple):
     greatest: Floats
 
 
-def _levels(history: History, dose: Dose, index: int, area: Area, units: Units) -> Levels:
+@once
+def _levels(history: History, dose: Dose, index: int) -> Levels:
     """The amplitude of an area, unit by unit, as its strongest cathode shows it."""
+    area, units = area_of(dose, index), units_of(history, dose, index)
     cathode, share = min(area.shares, key=lambda one: one[1])
     rows = dose.driven
     mine = np.flatnonzero(
@@ -201,7 +211,7 @@ def one_step_a_unit(history: History) -> Iterator[Violation]:
     for dose, index, area, units in _areas(history):
         if len(units.unit) < 2:
             continue
-        levels = _levels(history, dose, index, area, units)
+        levels = _levels(history, dose, index)
         good = np.flatnonzero(~units.struck)
         if good.size < 2:
             continue
@@ -228,7 +238,7 @@ def three_steps_a_second(history: History) -> Iterator[Violation]:
     """
     allowed = history.setting.bounds.steps_per_s
     for dose, index, area, units in _areas(history):
-        levels = _levels(history, dose, index, area, units)
+        levels = _levels(history, dose, index)
         full = np.flatnonzero(~units.struck & (units.since >= area.ramp_up_ns + _shift_ns(dose, area)))
         if full.size < 2:
             continue
@@ -262,7 +272,7 @@ def _areas(history: History) -> Iterator[tuple[Dose, int, Area, Units]]:
         if dose.program is None or not len(dose.driven):
             continue
         for index, area in enumerate(dose.program.areas):
-            units = units_of(history, dose, index, area)
+            units = units_of(history, dose, index)
             if len(units.unit):
                 yield dose, index, area, units
 
