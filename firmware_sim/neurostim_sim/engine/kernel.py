@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from neurostim_sim.engine.compiled import compiled
 from neurostim_sim.engine.layout import (
     C_FADED,
     D_ANODIC,
@@ -103,7 +103,7 @@ AC_PER_NC = 1_000_000_000
 TIMES_IN_A_ROW = 3
 
 
-@njit(cache=True)
+@compiled
 def drift(contact, c, ticks, tick_ns):
     """Let a floating contact leak until ``ticks``, through its Faradaic resistance."""
     gone = (ticks - contact[c, E_SINCE]) * tick_ns * 1e-9
@@ -113,7 +113,7 @@ def drift(contact, c, ticks, tick_ns):
         contact[c, E_SINCE] = ticks
 
 
-@njit(cache=True)
+@compiled
 def drive(contact, c, current_na, start, length, tick_ns):
     """Drive a contact from ``start`` on; the exact step of its circuit."""
     drift(contact, c, start, tick_ns)
@@ -126,7 +126,7 @@ def drive(contact, c, current_na, start, length, tick_ns):
     contact[c, E_SINCE] = start + length
 
 
-@njit(cache=True)
+@compiled
 def discharge(contact, c, resistor, start, stop, tick_ns):
     """Short a contact to the common node from ``start`` to ``stop``; returns the charge that flowed [aC]."""
     if stop <= contact[c, E_SINCE]:
@@ -142,7 +142,7 @@ def discharge(contact, c, resistor, start, stop, tick_ns):
     return -lost * tau / path * 1e18
 
 
-@njit(cache=True)
+@compiled
 def _row(rows, count, start, length, c, kind, amplitude, area, unit, pulse, charge):
     rows[count, T_START] = start
     rows[count, T_LENGTH] = length
@@ -156,7 +156,7 @@ def _row(rows, count, start, length, c, kind, amplitude, area, unit, pulse, char
     return count + 1
 
 
-@njit(cache=True)
+@compiled
 def end_stretch(m, area, stop):
     """Write the shorted stretch of an area up to ``stop``, if there is any of it."""
     st = m.state[area]
@@ -186,7 +186,7 @@ def end_stretch(m, area, stop):
             )
 
 
-@njit(cache=True)
+@compiled
 def interrupt_stretches(m, area, onset, length):
     """Rule 9: a pulse ends its own area's stretch and interrupts the others', from guard before it."""
     guard = m.common[X_GUARD]
@@ -201,7 +201,7 @@ def interrupt_stretches(m, area, onset, length):
             st[S_SHORT] = 0
 
 
-@njit(cache=True)
+@compiled
 def settle_stretches(m, until):
     """End the stretches whose time is up before any pulse at or after ``until`` could interrupt them."""
     for area in range(m.state.shape[0]):
@@ -211,7 +211,7 @@ def settle_stretches(m, until):
             st[S_SHORT] = 0
 
 
-@njit(cache=True)
+@compiled
 def delivered_part(m, currents, sign, start, length):
     """The part of a commanded phase that the rails let through, 0 to 1, by the widest pair of contacts."""
     rail = m.output[O_RAIL]
@@ -239,7 +239,7 @@ def delivered_part(m, currents, sign, start, length):
     return min(1.0, max(0.0, (rail - rest) / (high - low - rest)))
 
 
-@njit(cache=True)
+@compiled
 def scale(currents, part, out):
     """Every contact's current times one part, in whole nA toward zero, with the sum kept at zero.
 
@@ -259,7 +259,7 @@ def scale(currents, part, out):
         c += 1
 
 
-@njit(cache=True)
+@compiled
 def add_charge(counters, place_in, charge):
     """Add a charge [aC] to a pair of whole nC and remainder, rounding down."""
     whole = charge // AC_PER_NC
@@ -271,7 +271,7 @@ def add_charge(counters, place_in, charge):
     counters[place_in + 1] = rest
 
 
-@njit(cache=True)
+@compiled
 def phase(m, area, start, length, sign, kind, num, den):
     """Deliver one phase of one pulse; returns the part of it that the rails let through."""
     tick_ns = m.common[X_TICK_NS]
@@ -285,7 +285,8 @@ def phase(m, area, start, length, sign, kind, num, den):
     if part < 1.0:
         scale(mine, part, m.out)
     else:
-        m.out[:] = mine
+        for c in range(mine.shape[0]):
+            m.out[c] = mine[c]
     for c in range(mine.shape[0]):
         if m.out[c] == 0:
             continue
@@ -315,14 +316,14 @@ def phase(m, area, start, length, sign, kind, num, den):
     return part
 
 
-@njit(cache=True)
+@compiled
 def sense(m, area, at, part):
     """What the firmware measures in a pulse: clipping, and opens and shorts by their number in a row."""
     st = m.state[area]
     mine = m.now[area]
     if part < 1.0:
         if not st[S_CLIPPING] and m.noticed[0] < m.seen.shape[0] - 1:
-            widest = int(np.argmax(np.abs(mine)))
+            widest = _widest(mine)
             note(m, at, V_CLIPPED, area, widest, np.int64(mine[widest] * part), mine[widest])
         st[S_CLIPPING] = 1
         st[S_CLIPPED] += 1
@@ -357,7 +358,17 @@ def sense(m, area, at, part):
     return False
 
 
-@njit(cache=True)
+@compiled
+def _widest(currents):
+    """The contact with the largest current, the first of them."""
+    found = 0
+    for c in range(currents.shape[0]):
+        if abs(currents[c]) > abs(currents[found]):
+            found = c
+    return found
+
+
+@compiled
 def note(m, at, what, area, c, value, commanded):
     """Write down something seen."""
     place_in = m.noticed[0]
@@ -370,7 +381,7 @@ def note(m, at, what, area, c, value, commanded):
     m.noticed[0] += 1
 
 
-@njit(cache=True)
+@compiled
 def begin_unit(m, area, at):
     """Take the next placed unit and look up its currents; they stay the same for all its pulses.
 
@@ -403,9 +414,10 @@ def begin_unit(m, area, at):
         drawn += max(0, -m.now[area, c])
     refused = total != 0 or drawn > m.facts[area, F_CEILING]
     if refused:
-        widest = int(np.argmax(np.abs(m.now[area])))
+        widest = _widest(m.now[area])
         note(m, at, V_LIMIT, area, widest, m.now[area, widest], m.facts[area, F_CEILING])
-        m.now[area, :] = 0
+        for c in range(m.now.shape[1]):
+            m.now[area, c] = 0
         st[S_ZEROED] = 1
         zero = True
     st[S_NOW] = 1
@@ -417,7 +429,7 @@ def begin_unit(m, area, at):
     return refused
 
 
-@njit(cache=True)
+@compiled
 def play_pulse(m, area, at):
     """Deliver one pulse and open its area's shorted stretch; True where the area was zeroed for good."""
     fact = m.facts[area]
@@ -480,7 +492,7 @@ def play_pulse(m, area, at):
     return latched
 
 
-@njit(cache=True)
+@compiled
 def run(m, before, ended_by):
     """Deliver every pulse with onset before ``before`` that ends at or before ``ended_by`` [ticks].
 

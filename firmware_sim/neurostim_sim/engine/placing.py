@@ -10,8 +10,8 @@ far as it may reach; an explicit stack says who waits for whom.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from neurostim_sim.engine.compiled import compiled
 from neurostim_sim.engine.layout import (
     C_CEILING,
     C_CUT,
@@ -57,7 +57,7 @@ from neurostim_sim.engine.layout import (
 )
 
 
-@njit(cache=True)
+@compiled
 def enter_window(fact, st, n, tick, duration):
     """Put an area's cursor on the first unit of window ``n``; the next onset is INF where there is none."""
     while True:
@@ -91,7 +91,7 @@ def enter_window(fact, st, n, tick, duration):
         n += 1
 
 
-@njit(cache=True)
+@compiled
 def step_cursor(fact, st, tick, duration):
     """Go on to the next nominal unit; the carry keeps what a whole period would lose."""
     st[S_PLACE_K] += 1
@@ -108,7 +108,7 @@ def step_cursor(fact, st, tick, duration):
         enter_window(fact, st, st[S_PLACE_WINDOW] + 1, tick, duration)
 
 
-@njit(cache=True)
+@compiled
 def own_following_onset(fact, st, tick, duration):
     """Nominal onset of unit k + 1 of this window, or the start of the next window if that is sooner."""
     carry = st[S_PLACE_CARRY] + fact[F_REST]
@@ -122,7 +122,7 @@ def own_following_onset(fact, st, tick, duration):
     return following
 
 
-@njit(cache=True)
+@compiled
 def _pushed_by(onset, mine, my_offsets, other_onset, other, other_offsets, guard):
     """The smallest onset one other unit pushes this one to; ``onset`` itself where they keep clear."""
     if mine[F_ONE_OCCUPANCY]:
@@ -159,7 +159,7 @@ def _pushed_by(onset, mine, my_offsets, other_onset, other, other_offsets, guard
     return pushed
 
 
-@njit(cache=True)
+@compiled
 def clear_onset(m, area, onset, guard):
     """Where the first conflict found pushes the unit; ``onset`` itself where there is none."""
     capacity = m.ring.shape[1]
@@ -180,7 +180,7 @@ def clear_onset(m, area, onset, guard):
     return onset
 
 
-@njit(cache=True)
+@compiled
 def forget(m, area, guard):
     """Drop played units at the head of a ring that no later area can meet any more."""
     capacity = m.ring.shape[1]
@@ -194,7 +194,7 @@ def forget(m, area, guard):
         m.state[area, S_HEAD] += 1
 
 
-@njit(cache=True)
+@compiled
 def place(m, first, until):
     """Place units of area ``first`` until one waits to be played or the next nominal onset is ``until``."""
     tick = m.common[X_TICK_NS]
