@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neurostim.cli.release import read_wanted
+from neurostim.cli.release_words import read_wanted
 from neurostim.core.errors import ConfigError
 from neurostim.core.program_file import load_preset
 from neurostim.safety.context import AmplitudeRange

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,30 +11,21 @@ import typer
 from neurostim.cli import console, exits, paths
 from neurostim.cli.links import KEYS_OPTION, SETTLE_OPTION, opened
 from neurostim.core.errors import ConfigError
-from neurostim.core.units import CURRENT, format_current, parse_whole
+from neurostim.core.units import format_current
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from neurostim.core.program import Program
+    from neurostim.cli.release_words import Wanted
     from neurostim.device import Stimulator
     from neurostim.device.home import ReleaseState
     from neurostim.safety.approval import ApprovedProgram
-    from neurostim.safety.context import AmplitudeRange
+    from neurostim.session import Session
 
 app = typer.Typer()
 
 DAY_S: Final = 86_400
 HOUR_S: Final = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One program to be released: name for the patient, the program, and the patient's ranges by area."""
-
-    name: str
-    program: Program
-    ranges: tuple[AmplitudeRange, ...]
 
 
 @app.command("release")
@@ -62,7 +52,11 @@ def release(
     ] = None,
     acknowledge: Annotated[
         list[str] | None,
-        typer.Option("--acknowledge", metavar='CODE="reason"', help="Accept a warning; may be repeated."),
+        typer.Option(
+            "--acknowledge",
+            metavar='NAME/CODE="reason"',
+            help="Accept a warning of one program; may be repeated.",
+        ),
     ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Release the latch of an earlier stop that is shown.")
@@ -78,8 +72,11 @@ def release(
 
     From then on only the patient's own control starts, steps, switches and stops, until ``takeback``.
     """
+    from neurostim.cli.release_check import require_possible
+    from neurostim.cli.release_words import read_reasons, read_wanted
     from neurostim.cli.run import settle_earlier
     from neurostim.session.home import HomeSession, release_of
+    from neurostim.wire.messages import CORRIDOR_S
 
     screen = console.err()
     screen.print(console.RESEARCH_NOTICE, style="bold yellow")
@@ -92,11 +89,19 @@ def release(
     folder = journal or paths.default_journal()
     with opened(device, keys) as stimulator:
         wanted = read_wanted(program, patient_range or [], stimulator.capabilities.grid.step_na)
+        reasons = read_reasons(acknowledge or [], [one.name for one in wanted])
+        require_possible(wanted, reasons, stimulator.capabilities)
         settle_earlier(folder, stimulator, settle, screen)
-        approved = prepare(stimulator, wanted, folder, subject, acknowledge or [], screen, clear=clear)
+        approved = prepare(stimulator, wanted, folder, subject, reasons, screen, clear=clear)
         asked = release_of(subject, approved, expires_s=None if days is None else days * DAY_S)
+        hours = battery_hours(stimulator, [one for _, _, one in approved])
+        show_battery(
+            dict(zip((one.name for one in wanted), hours, strict=True)),
+            CORRIDOR_S if days is None else days * DAY_S,
+            screen,
+        )
         with HomeSession(stimulator, None, (), folder, subject=subject) as session:
-            state = session.release(asked)
+            state = session.release(asked, {slot: one.acknowledged for slot, _, one in approved})
             path = session.journal_path
     document = {
         "subject": asked.subject,
@@ -110,12 +115,14 @@ def release(
                 "slot": one.slot,
                 "name": one.name,
                 "image_sha256": one.image_sha256.hex(),
+                "battery_hours": lasts,
+                "acknowledged": dict(program_of.acknowledged),
                 "ranges": [
                     {"area": r.area, "min_na": r.min_na, "max_na": r.max_na, "step_na": r.step_na}
                     for r in one.ranges
                 ],
             }
-            for one in asked.slots
+            for one, (_, _, program_of), lasts in zip(asked.slots, approved, hours, strict=True)
         ],
         "journal": str(path),
         "exit_code": exits.OK,
@@ -126,118 +133,21 @@ def release(
     show(document, state, screen)
 
 
-def read_wanted(programs: Sequence[str], ranges: Sequence[str], grid_step_na: int) -> list[Wanted]:
-    """Read the words of ``--program`` and ``--range``.
-
-    Raises
-    ------
-    ConfigError
-        For words that are off, and ranges of programs or areas that are not there.
-    """
-    from neurostim.cli.program import load
-
-    loaded: dict[str, Program] = {}
-    for text in programs:
-        name, separator, file = text.partition("=")
-        if not separator or not name.strip() or not file.strip() or name.strip() in loaded:
-            raise ConfigError(
-                f"found --program {text!r}",
-                allowed="a name of its own for the patient and a file, such as --program Walking=walk.toml",
-                code="program-option",
-            )
-        loaded[name.strip()] = load(file.strip())
-    chosen: dict[str, dict[int, AmplitudeRange]] = {name: {} for name in loaded}
-    for text in ranges:
-        name, one = read_range(text, loaded, grid_step_na)
-        if one.area in chosen[name]:
-            raise ConfigError(f"found a second range in --range {text!r}", code="range-option")
-        chosen[name][one.area] = one
-    return [
-        Wanted(name, one, tuple(chosen[name].get(i) or fixed(one, i, grid_step_na) for i in areas(one)))
-        for name, one in loaded.items()
-    ]
-
-
-def areas(program: Program) -> range:
-    """Numbers of the areas of a program."""
-    return range(len(program.areas))
-
-
-def fixed(program: Program, area: int, grid_step_na: int) -> AmplitudeRange:
-    """The range of an area that the patient has on or off only."""
-    from neurostim.safety.context import AmplitudeRange
-
-    amplitude = program.areas[area].amplitude
-    if not isinstance(amplitude, int):
-        raise ConfigError(
-            f"area {program.areas[area].name} has an amplitude relative to a mark",
-            remedy="Resolve it to a current first: a release holds currents.",
-            code="relative-amplitude",
-        )
-    return AmplitudeRange(area, amplitude, amplitude, grid_step_na)
-
-
-def read_range(text: str, programs: dict[str, Program], grid_step_na: int) -> tuple[str, AmplitudeRange]:
-    """Read ``NAME/AREA=MIN..MAX by STEP``; the step is the device's own where none is given."""
-    from neurostim.safety.context import AmplitudeRange
-
-    where, _, what = text.partition("=")
-    name, _, area_name = where.partition("/")
-    least, dots, rest = what.partition("..")
-    most, by, step = rest.partition(" by ")
-    program = programs.get(name.strip())
-    if not dots or program is None:
-        raise ConfigError(
-            f"found --range {text!r}",
-            allowed=f'such as --range "{next(iter(programs))}/1=1.5 mA..3.0 mA by 0.1 mA"',
-            code="range-option",
-        )
-    return name.strip(), AmplitudeRange(
-        area_of(name, program, area_name.strip()),
-        parse_whole(least.strip(), CURRENT),
-        parse_whole(most.strip(), CURRENT),
-        parse_whole(step.strip(), CURRENT) if by else grid_step_na,
-    )
-
-
-def area_of(name: str, program: Program, word: str) -> int:
-    """Number of the area that is called ``word``, or that stands at that place, counted from 1."""
-    named = [one.name for one in program.areas]
-    if word in named:
-        return named.index(word)
-    if word.isdecimal() and 1 <= int(word) <= len(named):
-        return int(word) - 1
-    raise ConfigError(
-        f"the program {name!r} has no area {word!r}",
-        allowed=f"its place, 1 to {len(named)}, or its name: {', '.join(named)}",
-        code="range-option",
-    )
-
-
 def prepare(
     stimulator: Stimulator,
     wanted: Sequence[Wanted],
     folder: Path,
     subject: str,
-    acknowledge: list[str],
+    reasons: Mapping[str, Mapping[str, str]],
     screen: Console,
     *,
     clear: bool,
 ) -> list[tuple[int, str, ApprovedProgram]]:
     """Measure, judge and load each program into the slot of its place; returns slot, name and approval."""
-    from neurostim.cli.run import (
-        approve_with,
-        await_control,
-        parse_reasons,
-        release_latch,
-        show_device,
-        show_findings,
-        show_impedances,
-    )
+    from neurostim.cli.run import await_control, release_latch, show_device, show_findings, show_impedances
     from neurostim.electrode.library import lead
     from neurostim.session import Session
 
-    reasons = parse_reasons(acknowledge)
     await_control(stimulator, screen)
     done: list[tuple[int, str, ApprovedProgram]] = []
     for slot, one in enumerate(wanted):
@@ -247,15 +157,63 @@ def prepare(
             if not done:
                 show_device(stimulator, status, screen)
             release_latch(session, status, screen, allowed=clear)
-            screen.print(f"[bold]{one.name}[/] (slot {slot})")
+            screen.print(f"{one.name} (slot {slot})", style="bold", markup=False, highlight=False)
             show_impedances(session.measure(), screen)
-            verdict = session.check(one.ranges)
-            show_findings(verdict, screen)
-            approved = approve_with(session, verdict, reasons)
+            show_findings(session.check(one.ranges), screen)
+            done.append((slot, one.name, approve(session, wanted[slot:], reasons, stimulator)))
             session.load()
             screen.print("[green]loaded[/], digest verified by the device")
-            done.append((slot, one.name, approved))
     return done
+
+
+def approve(
+    session: Session,
+    wanted: Sequence[Wanted],
+    reasons: Mapping[str, Mapping[str, str]],
+    stimulator: Stimulator,
+) -> ApprovedProgram:
+    """Approve the first of ``wanted`` with its own reasons alone.
+
+    Raises
+    ------
+    SafetyError
+        Where a rule refuses, or a warning has no reason; those that the others will lack are named with it.
+    """
+    from neurostim.cli.release_check import require_reasons, warned_with
+
+    one, *others = wanted
+    verdict, measured = session.verdict, session.impedances
+    assert verdict is not None
+    assert measured is not None
+    own = reasons[one.name]
+    if not verdict.refused and any(code not in own for code in verdict.to_acknowledge):
+        warned = warned_with(others, one.program.leads, stimulator.capabilities, measured)
+        require_reasons({one.name: verdict.warnings, **warned}, reasons)
+    return session.approve({code: why for code, why in own.items() if code in verdict.to_acknowledge})
+
+
+def battery_hours(stimulator: Stimulator, programs: Sequence[ApprovedProgram]) -> list[int]:
+    """Hours the battery carries each program without a pause, at the top of its range [h]."""
+    from neurostim.core.battery import hours
+
+    rail_mv = stimulator.capabilities.rail_mv
+    level = stimulator.status().result().battery_permille
+    return [int(hours(one.image, tuple(r.max_na for r in one.ranges), rail_mv, level)) for one in programs]
+
+
+def show_battery(hours: Mapping[str, int], expires_s: int, screen: Console) -> None:
+    """Say how long the battery carries each program, and where that is less than the release lasts."""
+    for name, lasts in hours.items():
+        days = f"about {lasts / 24:.1f} days" if lasts >= 24 else f"about {lasts} h"
+        text = f"battery for {days} of {name} without a pause, at the top of its range"
+        if lasts * HOUR_S < expires_s:
+            text += f": less than the {until(expires_s)} of the release; give fresh batteries along"
+        screen.print(text, style="yellow" if lasts * HOUR_S < expires_s else None, markup=False)
+
+
+def until(expires_s: int) -> str:
+    """How long a release lasts, for people."""
+    return f"{expires_s / DAY_S:g} days" if expires_s >= DAY_S else f"{expires_s // 60} minutes"
 
 
 def show(document: dict[str, Any], state: ReleaseState, screen: Console) -> None:
@@ -270,8 +228,6 @@ def show(document: dict[str, Any], state: ReleaseState, screen: Console) -> None
             for r in one["ranges"]
         )
         screen.print(f"  {one['name']:<16} {reach}", markup=False)
-    left = state.expires_left_s
-    ends = f"{left // 60} minutes" if state.corridor else f"{left / DAY_S:g} days"
+    ends = until(state.expires_left_s)
     screen.print(f"  ends after {ends} of powered time; nothing renews it but a new release")
-    screen.print(f"  battery for about {state.battery_hours / 24:.1f} days of the first program")
     screen.print("  off after any reset or battery change; the off button cuts the output by itself")

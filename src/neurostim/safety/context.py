@@ -301,6 +301,7 @@ def checked_ranges(schedule: Schedule, ranges: Sequence[AmplitudeRange] | None) 
     problems: list[Problem] = []
     seen: set[int] = set()
     grid_step = schedule.image.grid.step_na
+    amount = format_current
     for given in ranges or ():
         for name in ("area", "min_na", "max_na", "step_na"):
             whole(getattr(given, name), f"{name} of a range")
@@ -314,17 +315,20 @@ def checked_ranges(schedule: Schedule, ranges: Sequence[AmplitudeRange] | None) 
             problems.append(
                 Problem(
                     place,
-                    f"{given.min_na} to {given.max_na} nA around {setting} nA",
+                    f"{amount(given.min_na)} to {amount(given.max_na)} around {amount(setting)}",
                     "0 <= min <= setting <= max <= 150 mA",
                 )
             )
         if given.step_na <= 0 or given.step_na % grid_step:
-            problems.append(Problem(f"{place}.step", f"{given.step_na} nA", f"a multiple of {grid_step} nA"))
+            problems.append(
+                Problem(f"{place}.step", amount(given.step_na), f"a multiple of {amount(grid_step)}")
+            )
         elif (given.max_na - given.min_na) % given.step_na or (setting - given.min_na) % given.step_na:
             problems.append(
                 Problem(
                     place,
-                    f"{given.min_na} to {given.max_na} nA in steps of {given.step_na} nA around {setting} nA",
+                    f"{amount(given.min_na)} to {amount(given.max_na)} in steps of {amount(given.step_na)} "
+                    f"around {amount(setting)}",
                     "whole steps from min to max, the setting on one of them, or the device refuses it",
                 )
             )

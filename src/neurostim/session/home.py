@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -37,8 +37,16 @@ class HomeSession(Preparation):
         self._record("assigned", {"subject": code, "assignment": number}, durable=True)
         return number
 
-    def release(self, release: Release) -> ReleaseState:
+    def release(
+        self, release: Release, acknowledged: Mapping[int, Mapping[str, str]] | None = None
+    ) -> ReleaseState:
         """Send the device home; returns its own word on it.
+
+        Parameters
+        ----------
+        release : Release
+        acknowledged : mapping of int to mapping of str to str, optional
+            By slot, the warnings accepted for its program with their reasons, for the record.
 
         Raises
         ------
@@ -48,6 +56,7 @@ class HomeSession(Preparation):
             Code ``release-uncertain`` where its answer was lost: read its state before it leaves the clinic.
         """
         self._need(Stage.IDENTIFIED)
+        reasons = acknowledged or {}
         self._record(
             "release_intended",
             {
@@ -62,6 +71,7 @@ class HomeSession(Preparation):
                         "image_sha256": one.image_sha256.hex(),
                         "approval_sha256": one.approval_sha256.hex(),
                         "ranges": [[r.area, r.min_na, r.max_na, r.step_na] for r in one.ranges],
+                        "acknowledged": dict(reasons.get(one.slot, {})),
                     }
                     for one in release.slots
                 ],

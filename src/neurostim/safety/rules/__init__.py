@@ -69,3 +69,6 @@ RULES: Final[Mapping[str, Rule]] = {
     "SAF-OPEN-VOLTAGE": surface.open_voltage,
     "SAF-SURFACE-DENSITY": surface.surface_density,
 }
+
+MEASURED: Final = frozenset(code for code, rule in RULES.items() if rule.__module__ == circuit.__name__)
+"""Rules that read the contact circuit: what they say may change once impedances are measured."""
