@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from neurostim.core.errors import ProtocolError
-from neurostim.wire.frame import Frame, frame_header
+from neurostim.wire.frame import Frame, frame_header, opened
 from neurostim.wire.noise import TransportKeys
 
 MAX_SEQUENCE: Final = (1 << 64) - 2
@@ -95,16 +95,7 @@ class Channel:
         except InvalidTag as error:
             raise _refused(SealFault.TAG, "its tag was not made with the key of this channel") from error
         self.received = sequence
-        return Frame(
-            frame.type,
-            frame.kind,
-            frame.session,
-            sequence,
-            frame.command_id,
-            frame.lease_us,
-            payload,
-            authenticated=True,
-        )
+        return opened(frame, payload)
 
 
 def _refused(fault: SealFault, why: str) -> ProtocolError:

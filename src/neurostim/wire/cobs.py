@@ -26,7 +26,14 @@ def encode(data: bytes) -> bytes:
     runs = data.split(b"\0")
     if len(data) < _RUN:
         # Zeros stand in rows, as in a header: most runs are empty.
-        return b"".join([_CODES[len(run)] + run if run else b"\1" for run in runs])
+        parts = []
+        for run in runs:
+            if run:
+                parts.append(_CODES[len(run)])
+                parts.append(run)
+            else:
+                parts.append(b"\1")
+        return b"".join(parts)
     out = bytearray()
     last = len(runs) - 1
     for index, run in enumerate(runs):
@@ -57,12 +64,19 @@ def decode(data: bytes) -> bytes:
     at = 0
     after_full: list[int] = []
     # Each code but the first stands where a zero was, so the codes become the zeros in place.
-    while at < end:
-        code = data[at]
-        out[at] = 0
-        at += code
-        if code == _FULL_CODE:
-            after_full.append(at)
+    if end < _FULL_CODE:
+        # No full run has room in it, as in most frames: a code that claims one ends beyond.
+        while at < end:
+            code = data[at]
+            out[at] = 0
+            at += code
+    else:
+        while at < end:
+            code = data[at]
+            out[at] = 0
+            at += code
+            if code == _FULL_CODE:
+                after_full.append(at)
     if at != end:
         raise _broken(f"a run that ends {at - end} bytes beyond the frame")
     if after_full:

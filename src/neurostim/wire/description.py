@@ -128,6 +128,12 @@ class Description:
     error: EventText
     events: tuple[EventText, ...]
 
+    @property
+    def records(self) -> tuple[RecordText, ...]:
+        """Every record: structs, both directions of the messages, the refusal and the events."""
+        directions = [record for message in self.messages for record in (message.request, message.reply)]
+        return (*self.structs, *directions, self.error.record, *(event.record for event in self.events))
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:

@@ -58,7 +58,18 @@ class Record:
         ProtocolError
             On a wrong length, a value out of bounds, or an unknown enum value.
         """
+        return cls.decode_by_field(payload)
+
+    @classmethod
+    def decode_by_field(cls, payload: bytes) -> Self:
+        """Read the values one by one, which finds the one that is wrong; the same as `decode`, but slow."""
         return cls(*cls.LAYOUT.decode(payload))
+
+    @classmethod
+    def decode_row(cls, payload: bytes, start: int) -> tuple[Self, ...]:
+        """Read records of a fixed length that fill a payload from ``start`` on."""
+        size = cls.LAYOUT.size
+        return tuple([cls.decode(payload[at : at + size]) for at in range(start, len(payload), size)])
 
 
 class Message(Record):
