@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from neurostim.core.errors import TransportError
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 ORIGIN_NS = 1_000_000_000
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+DAY_MS = 86_400_000
 
 
 class VirtualHost(WireStimulator):
@@ -69,6 +71,9 @@ class VirtualHost(WireStimulator):
         )
         self.core.record(world.recorded)
         self._key = key
+        # What the core said last it waits for: asked again only after something was done with the core.
+        self._due_ns: int | None = None
+        self._asked = False
         self.lanes = EventLanes()
 
     # The clock of this computer.
@@ -79,10 +84,10 @@ class VirtualHost(WireStimulator):
 
     def wall_text(self) -> str:
         """Its time of day, which somebody may set to anything."""
-        shown = FIRST_DAY + timedelta(
-            milliseconds=self.world.now_ns // 1_000_000 + self.world.jumped_s * 1000
-        )
-        return shown.isoformat(timespec="milliseconds")
+        days, ms = divmod(self.world.now_ns // 1_000_000 + self.world.jumped_s * 1000, DAY_MS)
+        seconds, ms = divmod(ms, 1000)
+        minutes, seconds = divmod(seconds, 60)
+        return f"{_date(days)}T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}.{ms:03}+00:00"
 
     def true_ns(self, host_ns: int) -> int:
         """True time of a moment on its clock [ns]."""
@@ -94,8 +99,10 @@ class VirtualHost(WireStimulator):
         """True time at which its core wants to be polled [ns]."""
         if self.frozen_ns > self.world.now_ns:
             return None
-        due = self.core.next_deadline_ns()
-        return None if due is None else self.true_ns(due)
+        if not self._asked:
+            self._due_ns, self._asked = self.core.next_deadline_ns(), True
+        due = self._due_ns
+        return None if due is None else due - ORIGIN_NS + self.slept_ns
 
     def poll(self) -> None:
         """Let the core do what is due."""
@@ -128,6 +135,8 @@ class VirtualHost(WireStimulator):
         self._after()
 
     def _after(self) -> None:
+        """Take what the core has to tell and to send; called after everything that is done with it."""
+        self._asked = False
         happenings = self.core.take_happenings()
         if happenings:
             self.lanes.put(happenings)
@@ -142,13 +151,17 @@ class VirtualHost(WireStimulator):
     def _pass_time(self, done: Callable[[], bool], timeout: float | None) -> None:
         end = self.monotonic_ns() + round((60.0 if timeout is None else timeout) * 1e9)
         self._live()
-        self.world.collect(self)
+        world = self.world
+        world.collect(self)
         while True:
-            busy = max(self.frozen_ns, self.stuck_ns)
-            if self.world.now_ns >= busy and (done() or self.monotonic_ns() >= end):
+            end_ns = end - ORIGIN_NS + self.slept_ns
+            busy_ns = max(self.frozen_ns, self.stuck_ns)
+            now_ns = world.now_ns
+            if now_ns >= busy_ns and (now_ns >= end_ns or done()):
                 return
-            self.world.step(max(self.true_ns(end), busy))
-            self._live()
+            world.step(max(end_ns, busy_ns))
+            if self.dead:
+                raise HostKilled
 
     # The stimulator.
 
@@ -233,6 +246,7 @@ class VirtualHost(WireStimulator):
     def settle_by_decision(self, reason: str) -> None:
         """End an uncertainty because a person has looked."""
         self.core.settle_by_decision(self.monotonic_ns(), reason)
+        self._asked = False
 
     @property
     def link_counters(self) -> LinkCounters:
@@ -255,11 +269,21 @@ class VirtualHost(WireStimulator):
         self._after()
         return future
 
-    def _greet(self, role: Role, takeover_from: bytes = NOBODY) -> HelloReply:
+    def greet(self, role: Role, takeover_from: bytes = NOBODY) -> CommandFuture[HelloReply]:
+        """Ask for a session."""
         future: CommandFuture[HelloReply] = self.core.future("HELLO")
         self.core.connect(future, self.monotonic_ns(), role, takeover_from, self._key)
         self._after()
-        return future.result()
+        return future
+
+    def _greet(self, role: Role, takeover_from: bytes = NOBODY) -> HelloReply:
+        return self.greet(role, takeover_from).result()
 
     def _now_ns(self) -> int:
         return self.monotonic_ns()
+
+
+@cache
+def _date(days: int) -> str:
+    """The day so many days after the first, as text: most of a schedule lies within one."""
+    return (FIRST_DAY + timedelta(days=days)).date().isoformat()

@@ -247,9 +247,7 @@ def _second_host(world: World, *, stops: bool, knows: bool) -> bool:
     world.hosts.append(other)
     mine = world.host
     named = mine.core.host_id if mine is not None else bytes(16)
-    future = other.core.future("HELLO")
-    other.core.connect(future, other.monotonic_ns(), Role.CONTROL, named, key)
-    world.collect(other)
+    other.greet(Role.CONTROL, named)
 
     def later() -> None:
         if not other.dead and stops:
