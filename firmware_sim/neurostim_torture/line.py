@@ -77,6 +77,9 @@ class Way:
                 *self._waiting.pop((name, number), ()),
                 *self._waiting.pop((ANY, everything), ()),
             )
+        if not (struck or self._held or self._merging):
+            self._send(frame, now_ns, 0)
+            return
         pieces, late, held = [frame], 0, False
         for fault in struck:
             if fault.what not in FRAME_FAULTS:
@@ -109,6 +112,8 @@ class Way:
 
     def next_ns(self) -> int | None:
         """When something that is held back is let go, or a clogged line opens."""
+        if not (self._held or self._backlog or self._merging):
+            return None
         times = [until for _, until in self._held]
         if self._backlog:
             times.append(self.clogged_ns)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from neurostim.core.errors import ConfigError
-from neurostim.session import JournalError, Record, in_flight, read_journal
+from neurostim.session import JournalError, Record, read_journal, unsettled
 from neurostim_torture.disk import HostKilled
 from neurostim_torture.faults import Fault, read_faults
 from neurostim_torture.keys import paired
@@ -180,16 +180,19 @@ def books_of(world: World) -> r.Books:
     """What counters and journals say when everything is over."""
     memory = world.device.memory
     announced = begun = decided = 0
+    uncertain = False
     journals = sorted(name for name in world.disk.files if name.endswith(JOURNAL))
     for name in journals:
         try:
-            records = read_journal(world.disk.folder(name)).records  # type: ignore[arg-type]
+            reading = read_journal(world.disk.folder(name))  # type: ignore[arg-type]
         except JournalError as error:
             world.crash("journal", error)
             continue
+        records = reading.records
         announced += sum(one.kind == "start_intended" for one in records)
         begun += _begun(records)
         decided += sum(one.kind == "resolved" and one.data["delivered"] is None for one in records)
+        uncertain = uncertain or unsettled(reading) is not None
     return r.Books(
         at_ns=world.now_ns,
         dose_count=memory.dose_count,
@@ -198,7 +201,7 @@ def books_of(world: World) -> r.Books:
         at_start=world.counters_at_start,
         journal_announced=announced,
         journal_started=begun,
-        uncertain=bool(decided or in_flight(world.disk.folder())),  # type: ignore[arg-type]
+        uncertain=bool(decided or uncertain),
         has_journal=bool(journals),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal
@@ -48,9 +47,16 @@ Plain = tuple[Message, int, int, int, int]
 
 _NOTHING: Final[dict[str, Any]] = {}
 
-_KIND: Final = re.compile(rb'"kind":"([a-z_]+)","prev"')
 _ANNOUNCING: Final = frozenset(
-    {"start_intended", "started", "start_failed", "amplitude_intended", "reconciled", "measured", "resolved"}
+    {
+        b"start_intended",
+        b"started",
+        b"start_failed",
+        b"amplitude_intended",
+        b"reconciled",
+        b"measured",
+        b"resolved",
+    }
 )
 
 
@@ -181,11 +187,13 @@ class World:
             wants = host.due_ns()
             if wants is not None and wants < moment:
                 moment = wants
-        self.now_ns = max(self.now_ns, moment)
         now = self.now_ns
+        if moment > now:
+            self.now_ns = now = moment
         while heap and heap[0][0] <= now:
             heapq.heappop(heap)[2]()
-        if self._due_ns is not None and self._due_ns <= now:
+        due = self._due_ns
+        if due is not None and due <= now:
             self.run_device()
         for host in tuple(self.hosts):
             wants = host.due_ns()
@@ -330,8 +338,8 @@ class World:
 
     def collect(self, host: VirtualHost) -> None:
         """Put on the line what a host has written."""
-        while (outgoing := host.core.take_output()) is not None:
-            way = self.ways["host"]
+        take, way = host.core.take_output, self.ways["host"]
+        while (outgoing := take()) is not None:
             if outgoing.flush:
                 way.flush()
             if not outgoing.data or not host.port or not self.plugged:
@@ -509,11 +517,10 @@ class World:
 
     def _kept(self, _path: str, fresh: bytes) -> None:
         for line in fresh.split(b"\n"):
-            found = _KIND.search(line)
-            if found is not None:
-                kind = found[1].decode()
-                if kind in _ANNOUNCING:
-                    self.see(r.Kept(self.now_ns, kind, json.loads(line)["data"]))
+            # A record's kind is the last of that name in its line: what it holds comes before.
+            kind, whole, _ = line.rpartition(b'"kind":"')[2].partition(b'","prev":')
+            if whole and kind in _ANNOUNCING:
+                self.see(r.Kept(self.now_ns, kind.decode(), json.loads(line)["data"]))
 
 
 def _read(frame: bytes) -> Plain | None:

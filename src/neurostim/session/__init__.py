@@ -11,6 +11,7 @@ from neurostim.session.recovery import (
     in_flight,
     resolve_by_decision,
     resolve_with_device,
+    unsettled,
 )
 from neurostim.session.session import Session
 
@@ -31,4 +32,5 @@ __all__ = [
     "read_journal",
     "resolve_by_decision",
     "resolve_with_device",
+    "unsettled",
 ]

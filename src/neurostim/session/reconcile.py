@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from neurostim.core.image import ProgramImage
@@ -155,7 +156,8 @@ def _bounds(delivered: Delivered, dose: DoseRecord) -> _Bounds:
         at_least_ns = max(_steady_ns(delivered, dose, lasted_ns), 0)
     bounds = {}
     for index in range(len(delivered.image.areas)):
-        schedules = [_schedule(delivered, index, level) for level in dict.fromkeys(delivered.levels[index])]
+        levels = dict.fromkeys(delivered.levels[index])
+        schedules = [_schedule(delivered.image, index, level) for level in levels]
         most = [_area(one, index, at_most_ns) for one in schedules]
         least = [_area(one, index, at_least_ns) for one in schedules]
         bounds[index] = (
@@ -179,10 +181,12 @@ def _steady_ns(delivered: Delivered, dose: DoseRecord, lasted_ns: int) -> int:
     return (delivered.declined_tick - dose.start_tick) * image.grid.tick_ns - shift_ns
 
 
-def _schedule(delivered: Delivered, index: int, level_na: int) -> Schedule:
-    areas = list(delivered.image.areas)
+@lru_cache(maxsize=32)
+def _schedule(image: ProgramImage, index: int, level_na: int) -> Schedule:
+    """What an image asks for with one area at another level; the next dose of a session asks it again."""
+    areas = list(image.areas)
     areas[index] = replace(areas[index], amplitude_na=level_na)
-    return Schedule.from_image(replace(delivered.image, areas=tuple(areas)))
+    return Schedule.from_image(replace(image, areas=tuple(areas)))
 
 
 def _area(schedule: Schedule, index: int, duration_ns: int) -> tuple[int, int]:

@@ -75,7 +75,7 @@ def in_flight(folder: Path) -> tuple[InFlight, ...]:
     JournalError
         Where a journal was changed or damaged after it was written.
     """
-    found = (_unsettled(read_journal(path)) for path in journals(folder))
+    found = (unsettled(read_journal(path)) for path in journals(folder))
     return tuple(one for one in found if one is not None)
 
 
@@ -164,7 +164,8 @@ def dose_evidence(dose: DoseRecord) -> dict[str, Any]:
     }
 
 
-def _unsettled(reading: Reading) -> InFlight | None:
+def unsettled(reading: Reading) -> InFlight | None:
+    """The start in one journal whose end is not on record, or None."""
     start: Record | None = None
     confirmed: int | None = None
     device: dict[str, Any] = {}
