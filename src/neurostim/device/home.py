@@ -96,7 +96,7 @@ class HomeCommands:
 
     def retire(self, subject: str, usage: UsageLog, cleaning: str) -> CommandFuture[int]:
         """End the assignment: erases slots, release and usage log, and records the cleaning."""
-        request = m.Retire(subject_code(subject), usage.sha256, _text(cleaning, 64, "how it was cleaned"))
+        request = m.Retire(subject_code(subject), usage.sha256, cleaning_note(cleaning))
         return self._change("RETIRE", request, m.RetireReply, lambda told: told.assignment)
 
     def release(self, release: Release, wall_s: int) -> CommandFuture[int]:
@@ -150,6 +150,17 @@ def slot_name(text: str) -> str:
         Where it is empty, too long or not printable ASCII.
     """
     return _text(text, NAME_BYTES, "the name of a program")
+
+
+def cleaning_note(text: str) -> str:
+    """How a device was cleaned, and by whom, as the device records it.
+
+    Raises
+    ------
+    ConfigError
+        Where it is empty, too long or not printable ASCII.
+    """
+    return _text(text, 64, "how it was cleaned")
 
 
 def _text(text: str, length: int, what: str) -> str:

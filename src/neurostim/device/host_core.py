@@ -300,6 +300,8 @@ class HostCore:
 
     def take_happenings(self) -> list[Happening]:
         """Everything that happened since the last call."""
+        if not self._happenings:
+            return []
         happenings = list(self._happenings)
         self._happenings.clear()
         return happenings

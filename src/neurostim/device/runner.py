@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from neurostim.core.errors import CommandTimeout, NeurostimError, ProtocolError, TransportError
 from neurostim.device.doubt import Doubts
@@ -33,6 +33,8 @@ from neurostim.device.tasks import (
 )
 from neurostim.wire.layout import Reply, Request
 from neurostim.wire.messages import Role
+
+S = TypeVar("S")
 
 REPLY_NS: Final = 250_000_000
 MAX_WAIT_TO_SEND_NS: Final = 400_000_000
@@ -89,10 +91,14 @@ class Runner:
         due: int | None = None
         for lane in self.lanes:
             task = lane.current
-            if task is not None:
-                for moment in (task.resume_ns, task.deadline_ns):
-                    if moment is not None and (due is None or moment < due):
-                        due = moment
+            if task is None:
+                continue
+            moment = task.resume_ns
+            if moment is not None and (due is None or moment < due):
+                due = moment
+            moment = task.deadline_ns
+            if moment is not None and (due is None or moment < due):
+                due = moment
         return due
 
     def poll(self) -> None:
@@ -114,14 +120,13 @@ class Runner:
                 task = lane.current = lane.queue.popleft()
                 task.lane = lane
                 self.advance(task, None)
-            while lane.current is not None and self._send(lane.current):
-                continue
+            while (current := lane.current) is not None:
+                request = current.request
+                if request is None or current.sent or not self._send(current, request):
+                    break
 
-    def _send(self, task: Task) -> bool:
+    def _send(self, task: Task, request: Request) -> bool:
         """Send a task's request if it may go; return whether the task made a step instead."""
-        request = task.request
-        if request is None or task.sent:
-            return False
         objection = self._objection(task, request)
         if objection is not None:
             self.raise_in(task, objection)
@@ -161,17 +166,17 @@ class Runner:
 
     def advance(self, task: Task, reply: Reply | None) -> None:
         """Give a task the reply to its request."""
-        self._step(task, lambda: task.script.send(reply))
+        self._step(task, task.script.send, reply)
 
     def raise_in(self, task: Task, error: NeurostimError) -> None:
         """Give a task the error its request ended with."""
-        self._step(task, lambda: task.script.throw(error))
+        self._step(task, task.script.throw, error)
 
-    def _step(self, task: Task, go: Callable[[], Request | Pause]) -> None:
+    def _step(self, task: Task, go: Callable[[S], Request | Pause], given: S) -> None:
         self._in_flight.pop(task.command_id, None)
         task.begin_step(self.now_ns)
         try:
-            wanted = go()
+            wanted = go(given)
         except StopIteration as end:
             task.leave()
             task.future.resolve(end.value)

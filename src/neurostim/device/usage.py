@@ -26,7 +26,7 @@ class UsageLog:
     records : tuple of UsageRecord
         In ascending order, without gaps.
     oldest_index : int
-        Index of the first record that was still held; above 1 where older ones have made room.
+        Index of the first record that was still held; above 1 where older ones were erased or made room.
     sha256 : bytes
         Digest over the records, computed here and found equal to the device's.
     """
@@ -34,6 +34,16 @@ class UsageLog:
     records: tuple[UsageRecord, ...]
     oldest_index: int
     sha256: bytes
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether records before these were erased whole, by a retirement or a reset at the device.
+
+        The log of a device begins with a release and after an erasure begins again with one; one whose
+        oldest records made room begins wherever the room came to its end, and is never empty.
+        """
+        kind = self.records[0].kind if self.records else UsageKind.RELEASED
+        return self.oldest_index > 1 and kind is UsageKind.RELEASED
 
 
 @dataclass(slots=True)
@@ -142,6 +152,15 @@ def day_of(record: UsageRecord) -> str:
         day = max(record.clock_us - 1, 0) // (DAY_S * 1_000_000) + 1
         return f"boot {record.boot_count}, day {day}, time of day unknown"
     return civil_date(record.wall_s // DAY_S)
+
+
+def moment_of(record: UsageRecord) -> str:
+    """When a record was written, for people: by a host's clock (UTC), or as far into which boot."""
+    if record.wall_s:
+        minutes = record.wall_s % DAY_S // 60
+        return f"{civil_date(record.wall_s // DAY_S)} {minutes // 60:02}:{minutes % 60:02} UTC"
+    hours, minutes = divmod(record.clock_us // 60_000_000, 60)
+    return f"{hours} h {minutes:02} min into boot {record.boot_count}, time of day unknown"
 
 
 def civil_date(days: int) -> str:

@@ -6,6 +6,7 @@ Whether a device can deliver an image is not judged here.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import struct
@@ -22,6 +23,8 @@ MAGIC: Final = b"NSPI"
 IMAGE_VERSION: Final = 1
 
 _MILLIHERTZ_PERIOD_NS: Final = 10**12
+_MIN_RATE_MHZ: Final = math.ceil(bounds.RATE_HZ.low * 1000)
+_MAX_RATE_MHZ: Final = math.floor(bounds.RATE_HZ.high * 1000)
 _FLAG_DROP: Final = 0x01
 _FLAG_BENCH: Final = 0x02
 
@@ -72,6 +75,12 @@ def decode_image(data: bytes) -> ProgramImage:
     ProtocolError
         Where the bytes are not the one encoding of an image inside the bounds of the format.
     """
+    return _read(bytes(data))
+
+
+@functools.lru_cache(maxsize=64)
+def _read(data: bytes) -> ProgramImage:
+    # A device reads the few images it holds at every boot, arming and start; equal bytes are one image.
     if len(data) < _HEAD.size:
         raise _refuse("length", len(data), f"{_HEAD.size} bytes or more")
     magic, version, flags, count, reserved, length, reserved2, tick, step, guard, recovery, duration = (
@@ -177,59 +186,64 @@ def check_image(image: ProgramImage) -> None:
     """
     grid = image.grid
     tick = grid.tick_ns
-    _bound("grid.tick_ns", tick, bounds.TICK_NS)
-    _bound("grid.step_na", grid.step_na, bounds.STEP_NA)
+    _bound("", "grid.tick_ns", tick, bounds.TICK_NS)
+    _bound("", "grid.step_na", grid.step_na, bounds.STEP_NA)
     # Both are given in ns and rounded up to ticks.
-    _within("grid.guard_ticks", grid.guard_ticks, 0, -(-int(bounds.GUARD_NS.high) // tick))
+    _within("", "grid.guard_ticks", grid.guard_ticks, 0, -(-int(bounds.GUARD_NS.high) // tick))
     longest = -(-int(bounds.RECOVERY_MIN_NS.high) // tick)
-    _within("grid.recovery_min_ticks", grid.recovery_min_ticks, 0, longest)
-    _within("duration_ns", image.duration_ns, 0, int(bounds.DURATION_NS.high))
+    _within("", "grid.recovery_min_ticks", grid.recovery_min_ticks, 0, longest)
+    _within("", "duration_ns", image.duration_ns, 0, int(bounds.DURATION_NS.high))
     _flag("interleave_drop", image.interleave_drop)
     _flag("bench", image.bench)
-    _bound("areas", len(image.areas), bounds.AREAS)
+    _bound("", "areas", len(image.areas), bounds.AREAS)
     for index, area in enumerate(image.areas):
         _check_area(f"area {index}", area, image)
 
 
 def _check_area(place: str, area: ImageArea, image: ProgramImage) -> None:
     tick, bench = image.grid.tick_ns, image.bench
-    _bound(f"{place} amplitude_na", area.amplitude_na, bounds.AMPLITUDE_NA)
+    _bound(place, "amplitude_na", area.amplitude_na, bounds.AMPLITUDE_NA)
     _check_shares(place, area.shares)
-    shortest, longest = (
-        max(1, round(Fraction(end, tick))) for end in (bounds.WIDTH_NS.low, bounds.WIDTH_NS.high)
-    )
-    _within(f"{place} width_ticks", area.width_ticks, shortest, longest)
-    longest = max(1, round(Fraction(bounds.INTERPHASE_NS.high, tick)))
-    _within(f"{place} interphase_ticks", area.interphase_ticks, 0, longest)
+    shortest, longest, longest_interphase = _bounds_in_ticks(tick)
+    _within(place, "width_ticks", area.width_ticks, shortest, longest)
+    _within(place, "interphase_ticks", area.interphase_ticks, 0, longest_interphase)
     if type(area.recharge) is not Recharge or (area.recharge is Recharge.NONE and not bench):
         raise _refuse(f"{place} recharge", area.recharge, "a Recharge; NONE only with bench")
     if area.recharge is Recharge.ACTIVE_ASYMMETRIC:
-        _bound(f"{place} ratio", area.ratio, bounds.RATIO)
+        _bound(place, "ratio", area.ratio, bounds.RATIO)
     else:
-        _within(f"{place} ratio", area.ratio, 1, 1)
-    _check_period(f"{place} period", area.period_num, area.period_den)
+        _within(place, "ratio", area.ratio, 1, 1)
+    _check_period(place, "period", area.period_num, area.period_den)
     _check_burst(place, area)
     shortest_ramp = 0 if bench else 1
-    _within(f"{place} ramp_up_ns", area.ramp_up_ns, shortest_ramp, int(bounds.RAMP_NS.high))
-    _within(f"{place} ramp_down_ns", area.ramp_down_ns, shortest_ramp, int(bounds.RAMP_NS.high))
-    _bound(f"{place} delay_ns", area.delay_ns, bounds.DELAY_NS)
+    _within(place, "ramp_up_ns", area.ramp_up_ns, shortest_ramp, int(bounds.RAMP_NS.high))
+    _within(place, "ramp_down_ns", area.ramp_down_ns, shortest_ramp, int(bounds.RAMP_NS.high))
+    _bound(place, "delay_ns", area.delay_ns, bounds.DELAY_NS)
     if image.duration_ns and area.delay_ns >= image.duration_ns:
         raise _refuse(f"{place} delay_ns", area.delay_ns, f"below the duration of {image.duration_ns}")
     if area.on_ns != 0 or area.off_ns != 0:
-        _bound(f"{place} on_ns", area.on_ns, bounds.ON_NS)
-        _bound(f"{place} off_ns", area.off_ns, bounds.OFF_NS)
-    _bound(f"{place} priority", area.priority, bounds.PRIORITY)
+        _bound(place, "on_ns", area.on_ns, bounds.ON_NS)
+        _bound(place, "off_ns", area.off_ns, bounds.OFF_NS)
+    _bound(place, "priority", area.priority, bounds.PRIORITY)
+
+
+@functools.lru_cache(maxsize=64)
+def _bounds_in_ticks(tick_ns: int) -> tuple[int, int, int]:
+    """Shortest and longest width, and longest interphase, on a grid [ticks]."""
+    ends = (bounds.WIDTH_NS.low, bounds.WIDTH_NS.high, bounds.INTERPHASE_NS.high)
+    shortest, longest, interphase = (max(1, round(Fraction(end, tick_ns))) for end in ends)
+    return shortest, longest, interphase
 
 
 def _check_shares(place: str, shares: tuple[tuple[int, int], ...]) -> None:
-    _within(f"{place} shares", len(shares), 2, _MAX_SHARES)
+    _within(place, "shares", len(shares), 2, _MAX_SHARES)
     before = cathodes = anodes = 0
     for contact, permille in shares:
         if contact != RETURN_INDEX:
-            _bound(f"{place} contact", contact, bounds.CONTACT)
+            _bound(place, "contact", contact, bounds.CONTACT)
         if contact <= before:
             raise _refuse(f"{place} contact", contact, "ascending contacts")
-        _bound(f"{place} share", permille, bounds.SHARE_PERMILLE)
+        _bound(place, "share", permille, bounds.SHARE_PERMILLE)
         if permille == 0:
             raise _refuse(f"{place} share", permille, "a share that is not zero")
         cathodes += min(permille, 0)
@@ -247,37 +261,44 @@ def _check_burst(place: str, area: ImageArea) -> None:
         if area.recharge is Recharge.PASSIVE_AFTER_BURST:
             raise _refuse(f"{place} recharge", area.recharge.word, "another recharge without a burst")
         return
-    _bound(f"{place} burst_pulses", area.burst_pulses, bounds.BURST_PULSES)
-    _check_period(f"{place} burst_period", area.burst_period_num, area.burst_period_den)
+    _bound(place, "burst_pulses", area.burst_pulses, bounds.BURST_PULSES)
+    _check_period(place, "burst_period", area.burst_period_num, area.burst_period_den)
 
 
-def _check_period(place: str, num: int, den: int) -> None:
-    _within(f"{place}_num", num, 1, _MILLIHERTZ_PERIOD_NS)
-    _within(f"{place}_den", den, 1, 2**32 - 1)
+def _check_period(place: str, name: str, num: int, den: int) -> None:
+    _within(place, f"{name}_num", num, 1, _MILLIHERTZ_PERIOD_NS)
+    _within(place, f"{name}_den", den, 1, 2**32 - 1)
     if math.gcd(num, den) != 1:
-        raise _refuse(place, (num, den), "lowest terms")
+        raise _refuse(f"{place} {name}", (num, den), "lowest terms")
     # A rate has at most three decimals in Hz, so its period is 10^12 / m ns; an interval is whole ns.
     millihertz, rest = divmod(_MILLIHERTZ_PERIOD_NS * den, num)
-    if rest == 0 and bounds.RATE_HZ.admits(Fraction(millihertz, 1000)):
+    if rest == 0 and _MIN_RATE_MHZ <= millihertz <= _MAX_RATE_MHZ:
         return
     if den == 1 and bounds.INTERVAL_NS.admits(num):
         return
-    raise _refuse(place, (num, den), f"{bounds.RATE_HZ.text}; or {bounds.INTERVAL_NS.text} in whole ns")
+    raise _refuse(
+        f"{place} {name}", (num, den), f"{bounds.RATE_HZ.text}; or {bounds.INTERVAL_NS.text} in whole ns"
+    )
 
 
-def _bound(place: str, value: int, bound: Bound) -> None:
-    if type(value) is not int or not bound.admits(value):
-        raise _refuse(place, value, bound.text)
+def _bound(place: str, name: str, value: int, bound: Bound) -> None:
+    if type(value) is not int or not bound.low <= value <= bound.high:
+        raise _refuse(_at(place, name), value, bound.text)
 
 
-def _within(place: str, value: int, low: int, high: int) -> None:
+def _within(place: str, name: str, value: int, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise _refuse(place, value, f"{low}..{high}")
+        raise _refuse(_at(place, name), value, f"{low}..{high}")
 
 
-def _flag(place: str, value: bool) -> None:
+def _flag(name: str, value: bool) -> None:
     if type(value) is not bool:
-        raise _refuse(place, value, "a bool")
+        raise _refuse(name, value, "a bool")
+
+
+def _at(place: str, name: str) -> str:
+    """Place and name together, which only a refusal needs."""
+    return f"{place} {name}" if place else name
 
 
 def _refuse(place: str, found: object, allowed: str) -> ProtocolError:
