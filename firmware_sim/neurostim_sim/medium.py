@@ -62,7 +62,7 @@ class MemoryMedium:
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes from ``offset`` on."""
-        return bytes(self.data[offset : offset + size])
+        return bytes(memoryview(self.data)[offset : offset + size])
 
     def write(self, offset: int, data: bytes) -> None:
         """Write, or the first bytes of it where the supply fails."""

@@ -228,15 +228,14 @@ class _Bank:
         self.journal: list[bytes] = []
         self.journal_at = self.end = 0
         self.rotten = False
-        self.rest = b""
+        self.raw = b""
 
     @classmethod
     def read(cls, medium: Medium, number: int) -> _Bank:
         bank = cls(number, medium.read(number * BANK_BYTES, _HEADER.size))
         if not bank.written:
             return bank
-        raw = medium.read(bank.start, BANK_BYTES)
-        bank.rest = raw[_HEADER.size :]
+        raw = bank.raw = medium.read(bank.start, BANK_BYTES)
         if len(bank.head) == _HEADER.size:
             magic, sequence, length, seal = _HEADER.unpack(bank.head)
             bank.claimed = min(sequence, 1 << 48)
@@ -269,8 +268,10 @@ class _Bank:
     def _was_whole(self, raw: bytes, at: int) -> bool:
         """Whether an entry that should follow was once written to its end: a torn one never was."""
         mark = _END.pack(_END_MAGIC, self.seal, self.sequence, 0)[:-4]
-        while (at := raw.find(mark, at)) >= 0:
-            if at + _END.size <= len(raw) and _END.unpack_from(raw, at)[3] > self.entries:
+        # The first byte alone is found fast among the zeros of an empty bank, the whole mark is not.
+        while (at := raw.find(mark[:1], at)) >= 0:
+            whole = raw.startswith(mark, at) and at + _END.size <= len(raw)
+            if whole and _END.unpack_from(raw, at)[3] > self.entries:
                 return True
             at += 1
         return False
@@ -300,10 +301,11 @@ def _torn_at_first(banks: list[_Bank]) -> bool:
     A torn header is that of checkpoint 1 up to some byte, any byte, and zeros; nothing follows the body.
     """
     first, second = banks
-    if second.written or len(first.head) < _HEADER.size or _ENTRY_MAGIC in first.rest:
+    rest = first.raw[_HEADER.size :]
+    if second.written or len(first.head) < _HEADER.size or _ENTRY_MAGIC in rest:
         return False
     length = int.from_bytes(first.head[12:16], "little")
-    body = first.rest[:length]
+    body = rest[:length]
     whole = _HEADER.pack(_MAGIC, 1, length, _seal(1, body))
     return any(
         first.head[:cut] == whole[:cut] and not any(first.head[cut + 1 :]) for cut in range(_HEADER.size)
