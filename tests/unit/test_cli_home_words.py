@@ -16,6 +16,7 @@ from neurostim.device.usage import UsageLog, usage_digest
 from neurostim.session import in_flight
 from neurostim.session.adapters import new_session_id
 from neurostim.session.journal import Journal
+from neurostim.session.usage_file import SavedUsage
 from neurostim.wire.messages import NO_SLOT, Role, UsageKind, UsageRecord
 
 DEVICE = "sim://scs?seed=1"
@@ -78,14 +79,31 @@ def test_a_log_is_told_in_units_that_show_something(capsys: pytest.CaptureFixtur
         (UsageKind.BATTERY, 0, 0, 632),
     ]
     records = tuple(record(index, *words) for index, words in enumerate(kinds, 1))
-    usage.show(UsageLog(records, 1, usage_digest(records)), source="as it was saved")
+    log = UsageLog(records, 1, usage_digest(records))
+    usage.show(SavedUsage("Bench", "SIM-1", "S-014", log), source="as it was saved")
     shown = capsys.readouterr().out
     for words in (
+        "Bench SIM-1, subject S-014", "from 0 h 00 min into boot 1",
         "as it was saved", "1 min 38 s", "28.19 C", "-233 nC", "341 to 900 Ohm", "rail limited: 12",
         "pulled out: 1", "too many: 1", "off button: 1", "63.2 %",
     ):  # fmt: skip
         assert words in shown
-    assert "-0" not in shown
+    assert " -0" not in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(UsageKind.RELEASED, "erased when the device was retired"), (UsageKind.START, "made room")],
+)
+def test_what_became_of_older_records_is_told(
+    kind: UsageKind, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = (record(40, kind), record(41, UsageKind.STOP))
+    usage.show(SavedUsage("Bench", "SIM-1", None, UsageLog(records, 40, usage_digest(records))))
+    shown = capsys.readouterr().out
+    assert "no subject" in shown
+    assert "records before 40" in shown
+    assert words in shown
 
 
 def test_a_log_from_a_file_is_not_saved_again_and_nobody_thinks_so(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from neurostim.device.usage import (
     UsageLog,
     civil_date,
     day_of,
+    moment_of,
     require_unbroken,
     summarise,
     usage_digest,
 )
 from neurostim.session.errors import JournalError
-from neurostim.session.usage_file import read_usage, write_usage
+from neurostim.session.usage_file import SavedUsage, read_saved, read_usage, write_usage
 from neurostim.wire.messages import NO_SLOT, UsageKind, UsageRecord
 
 WHO = Identity("Bench", "SIM-1", "1.0", "scs", 1, 3)
@@ -107,17 +108,46 @@ def test_any_changed_byte_of_the_file_is_found(tmp_path_factory, place, byte):
     path = tmp_path_factory.mktemp("usage") / "usage.jsonl"
     write_usage(path, WHO, "S", log)
     data = bytearray(path.read_bytes())
-    rows = data.index(b"\n") + 1
-    place = rows + place % (len(data) - rows)
+    place %= len(data)
     if data[place] == byte:
         return
     data[place] = byte
     path.write_bytes(data)
     try:
         # White space and the case of the digest are not content.
-        assert read_usage(path) == log
+        assert read_saved(path) == SavedUsage(WHO.model, WHO.serial_number, "S", log)
     except ConfigError:
         return
+
+
+@pytest.mark.hazard("tamper")
+@pytest.mark.parametrize(
+    ("old", "new"), [("SIM-1", "SIM-2"), ('"S"', '"T"'), ('"S"', "null"), ("Bench", "Other")]
+)
+def test_a_log_is_not_given_to_another_device_or_subject(tmp_path, old, new):
+    path = tmp_path / "usage.jsonl"
+    write_usage(path, WHO, "S", log_of(record(1, UsageKind.BOOT)))
+    assert read_saved(path).serial_number == "SIM-1"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    assert old in first
+    path.write_text("".join([first.replace(old, new), *rest]))
+    with pytest.raises(ConfigError):
+        read_saved(path)
+
+
+def test_an_erased_log_is_told_from_one_whose_oldest_records_made_room():
+    released = record(8, UsageKind.RELEASED)
+    assert not log_of(record(1, UsageKind.RELEASED)).begins_anew
+    assert log_of(released, record(9, UsageKind.START)).begins_anew
+    assert UsageLog((), 8, usage_digest(())).begins_anew
+    assert not UsageLog((), 1, usage_digest(())).begins_anew
+    assert not log_of(record(8, UsageKind.HOUR_ON), record(9, UsageKind.START)).begins_anew
+
+
+def test_a_moment_is_told_by_a_hosts_clock_or_as_unknown():
+    assert moment_of(record(1, UsageKind.BOOT, wall=1_767_225_600 + 3660)) == "2026-01-01 01:01 UTC"
+    late = record(HOUR_US // 1000 + 120_000, UsageKind.BOOT, boot=3)
+    assert moment_of(late) == "1 h 02 min into boot 3, time of day unknown"
 
 
 @pytest.mark.parametrize("cut", ["header", "record", "end"])

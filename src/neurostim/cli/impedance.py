@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurostim.cli import console, exits, paths
-from neurostim.cli.links import KEYS_OPTION, opened
+from neurostim.cli.links import KEYS_OPTION, SETTLE_OPTION, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,7 @@ def impedance(
         str, typer.Option("--device", metavar="URL", help="Port, pty, usb://, socket:// or sim:// URL.")
     ],
     lead: Annotated[list[str], typer.Option("--lead", help="Lead of the library; repeat in port order.")],
+    settle: SETTLE_OPTION = None,
     journal: Annotated[
         Path | None, typer.Option("--journal", metavar="DIR", help="Folder of the session journals.")
     ] = None,
@@ -38,14 +39,19 @@ def impedance(
 
     The measurement counts as a dose of its own. Exit code 1 where a contact is open, short or clipped.
     """
+    from neurostim.cli.run import await_control, settle_earlier
     from neurostim.electrode.library import lead as lead_of
     from neurostim.session import Session
 
-    console.err().print(console.RESEARCH_NOTICE, style="bold yellow")
+    screen = console.err()
+    screen.print(console.RESEARCH_NOTICE, style="bold yellow")
     leads = [lead_of(name) for name in lead]
     folder = journal or paths.default_journal()
-    with opened(device, keys) as stimulator, Session(stimulator, None, leads, folder) as session:
-        measured = session.measure()
+    with opened(device, keys) as stimulator:
+        settle_earlier(folder, stimulator, settle, screen)
+        await_control(stimulator, screen)
+        with Session(stimulator, None, leads, folder) as session:
+            measured = session.measure()
     readings = list(measured.contacts.values())
     if as_json:
         console.emit_json({"contacts": [_document(one) for one in readings]})

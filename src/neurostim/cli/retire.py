@@ -42,6 +42,7 @@ def retire(
         settle_earlier(folder, stimulator, settle, screen)
         await_control(stimulator, screen)
         with HomeSession(stimulator, None, (), folder, subject=subject) as session:
+            session.require_retirable(cleaning)
             log = session.read_usage(save)
             number = session.retire(subject, log, cleaning)
     if as_json:

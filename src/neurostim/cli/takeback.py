@@ -31,7 +31,7 @@ def takeback(
     from neurostim.cli import usage
     from neurostim.cli.run import await_control, settle_earlier
     from neurostim.session.home import HomeSession
-    from neurostim.session.usage_file import require_new
+    from neurostim.session.usage_file import SavedUsage, require_new
 
     screen = console.err()
     screen.print(console.RESEARCH_NOTICE, style="bold yellow")
@@ -41,15 +41,18 @@ def takeback(
         settle_earlier(folder, stimulator, settle, screen)
         await_control(stimulator, screen)
         with HomeSession(stimulator, None, (), folder, subject=subject) as session:
+            session.require_released()
             if session.end_output():
                 screen.print("output was on and has been ramped down")
             log = session.read_usage(save)
             screen.print(f"usage log kept in {save}", markup=False)
             number = session.take_back(subject, log)
             path = session.journal_path
+            who = stimulator.identity
+            saved = SavedUsage(who.model, who.serial_number, subject, log)
     if as_json:
-        document = {"release": number, "file": str(save), "journal": str(path), **usage.document_of(log)}
+        document = {"release": number, "file": str(save), "journal": str(path), **usage.document_of(saved)}
         console.emit_json({**document, "exit_code": exits.OK})
         return
     screen.print(f"[green]taken back[/]: release {number} has ended, the device is supervised again")
-    usage.show(log)
+    usage.show(saved)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from neurostim.device.usage import UsageLog, UsageSummary
+    from neurostim.session.usage_file import SavedUsage
     from neurostim.wire.messages import UsageRecord
 
 app = typer.Typer()
@@ -40,7 +41,7 @@ def usage(
 ) -> None:
     """Read the usage log of a device, only reading, or show one that was saved."""
     from neurostim.core.errors import ConfigError
-    from neurostim.session.usage_file import read_usage, require_new, write_usage
+    from neurostim.session.usage_file import SavedUsage, read_saved, require_new, write_usage
     from neurostim.wire.messages import Role
 
     if (device is None) == (file is None):
@@ -51,7 +52,7 @@ def usage(
         )
     under_way = False
     if file is not None:
-        log = read_usage(file)
+        saved = read_saved(file)
     else:
         assert device is not None
         if save is not None:
@@ -60,25 +61,34 @@ def usage(
             log = stimulator.home.usage().result()
             subject = stimulator.home.assignment().result().subject
             under_way = stimulator.status().result().output_on
+            who = stimulator.identity
+            saved = SavedUsage(who.model, who.serial_number, subject, log)
             if save is not None:
-                write_usage(save, stimulator.identity, subject, log)
+                write_usage(save, who, subject, log)
     if as_json:
-        console.emit_json(document_of(log))
+        console.emit_json(document_of(saved))
     else:
-        show(log, source="verified with the device" if file is None else "as it was saved")
+        show(saved, source="verified with the device" if file is None else "as it was saved")
         if under_way:
             console.out().print(
                 "output is on: the part under way is written each hour and when it ends", style="yellow"
             )
 
 
-def document_of(log: UsageLog) -> dict[str, Any]:
-    """What a log adds up to, as data; charges in attocoulombs, times in microseconds."""
+def document_of(saved: SavedUsage) -> dict[str, Any]:
+    """Whose log it is and what it adds up to, as data; charges in attocoulombs, times in microseconds."""
     from neurostim.device.usage import summarise
     from neurostim.wire.messages import FaultCode, StopCause
 
+    log = saved.log
     found = summarise(log.records)
     return {
+        "model": saved.model,
+        "serial_number": saved.serial_number,
+        "subject": saved.subject,
+        "begins": _moment(log.records[:1]),
+        "ends": _moment(log.records[-1:]),
+        "begins_anew": log.begins_anew,
         "records": len(log.records),
         "oldest_index": log.oldest_index,
         "usage_sha256": log.sha256.hex(),
@@ -102,16 +112,49 @@ def document_of(log: UsageLog) -> dict[str, Any]:
     }
 
 
-def show(log: UsageLog, *, source: str = "verified with the device") -> None:
-    """Show what a log adds up to."""
-    from neurostim.device.usage import summarise
+def _moment(records: Sequence[UsageRecord]) -> dict[str, Any] | None:
+    """When the one record here was written, as data; ``wall_s`` is None where no host had told the time."""
+    from neurostim.device.usage import moment_of
+
+    return next(
+        (
+            {
+                "boot_count": one.boot_count,
+                "clock_us": one.clock_us,
+                "wall_s": one.wall_s or None,
+                "text": moment_of(one),
+            }
+            for one in records
+        ),
+        None,
+    )
+
+
+def before(log: UsageLog) -> str:
+    """What became of records before those that are held; empty where there were none."""
+    if log.oldest_index <= 1:
+        return ""
+    if log.begins_anew:
+        return f"records before {log.oldest_index} were erased when the device was retired, or reset by hand"
+    return f"records before {log.oldest_index} have made room for newer ones"
+
+
+def show(saved: SavedUsage, *, source: str = "verified with the device") -> None:
+    """Show whose log it is, from when to when, and what it adds up to."""
+    from neurostim.device.usage import moment_of, summarise
     from neurostim.wire.messages import FaultCode, StopCause, UsageKind
 
+    log = saved.log
     found = summarise(log.records)
     screen = console.out()
+    subject = "no subject" if saved.subject is None else f"subject {saved.subject}"
+    screen.print(f"{saved.model} {saved.serial_number}, {subject}", markup=False, highlight=False)
+    if log.records:
+        first, last = moment_of(log.records[0]), moment_of(log.records[-1])
+        screen.print(f"from {first} to {last}", markup=False, highlight=False)
     screen.print(f"{len(log.records)} records, SHA-256 {log.sha256.hex()[:16]}..., {source}")
-    if log.oldest_index > 1:
-        screen.print(f"records before {log.oldest_index} have made room for newer ones", style="yellow")
+    if told := before(log):
+        screen.print(told, style=None if log.begins_anew else "yellow")
     screen.print(
         f"output on for {duration(found.on_us)}; "
         f"{found.counts[UsageKind.START]} starts, {found.counts[UsageKind.STEP]} steps, "

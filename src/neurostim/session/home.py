@@ -9,9 +9,10 @@ from typing import Final
 
 from neurostim.core.errors import CommandTimeout, ConfigError, DeliveryUncertain, Problem, TransportError
 from neurostim.device import CommandRefused
-from neurostim.device.home import ReleaseState, slot_name, subject_code
+from neurostim.device.home import ReleaseState, cleaning_note, slot_name, subject_code
 from neurostim.device.usage import UsageLog
 from neurostim.safety.approval import ApprovedProgram
+from neurostim.session.errors import SessionError
 from neurostim.session.keeper import SLICE_S
 from neurostim.session.preparation import Preparation, Stage
 from neurostim.session.usage_file import write_usage
@@ -140,6 +141,45 @@ class HomeSession(Preparation):
             durable=True,
         )
         return log
+
+    def require_released(self) -> None:
+        """Refuse a device that is not released: there is nothing to take back.
+
+        Raises
+        ------
+        SessionError
+            Code ``session-not-released``.
+        """
+        self._need(Stage.IDENTIFIED)
+        if not self._await(self._stimulator.home.release_state()).autonomous:
+            raise SessionError(
+                "the device is not released: there is nothing to take back",
+                remedy="Nothing was read or written. Read its usage log with: neurostim usage.",
+                code="session-not-released",
+            )
+
+    def require_retirable(self, cleaning: str) -> None:
+        """Refuse what the device would refuse of a retirement, before anything is read or written.
+
+        Raises
+        ------
+        SessionError
+            Code ``session-released`` for a device that is at home, ``session-output-on`` while output is on.
+        ConfigError
+            For words on the cleaning that the device does not take.
+        """
+        self._need(Stage.IDENTIFIED)
+        cleaning_note(cleaning)
+        if self._await(self._stimulator.home.release_state()).autonomous:
+            raise SessionError(
+                "the device is released for use at home",
+                remedy="Take it back first: neurostim takeback. Nothing was read or written.",
+                code="session-released",
+            )
+        if self._await(self._stimulator.status()).output_on:
+            raise SessionError(
+                "output is on", remedy="Stop it first. Nothing was read or written.", code="session-output-on"
+            )
 
     def take_back(self, subject: str, log: UsageLog) -> int:
         """End autonomous mode; returns the number of the release that ended."""

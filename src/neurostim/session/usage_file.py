@@ -1,8 +1,10 @@
-"""The usage log of a device as a file: one header, one line a record, the digest at the end."""
+"""The usage log of a device as a file: one header, one line a record, the digests of both at the end."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +19,16 @@ FORMAT: Final = "neurostim-usage/1"
 COLUMNS: Final = (
     "index", "boot_count", "clock_us", "wall_s", "kind", "slot", "place", "count", "value", "rest_ac",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SavedUsage:
+    """A log from a file, and whose it is: the device, and the subject it was assigned to, None for nobody."""
+
+    model: str
+    serial_number: str
+    subject: str | None
+    log: UsageLog
 
 
 def require_new(path: Path) -> None:
@@ -59,8 +71,10 @@ def write_usage(
     }
     lines: list[Any] = [header]
     lines += [[_plain(getattr(record, name)) for name in COLUMNS] for record in log.records]
-    lines.append({"records": len(log.records), "sha256": log.sha256.hex()})
-    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    lines.append(
+        {"records": len(log.records), "sha256": log.sha256.hex(), "header_sha256": _digest_of(header)}
+    )
+    text = "".join(_line(one) + "\n" for one in lines)
     data = memoryview(text.encode())
     try:
         file = opener(path, new=True)
@@ -79,6 +93,11 @@ def write_usage(
 
 
 def read_usage(path: Path) -> UsageLog:
+    """The log of a file; see `read_saved`."""
+    return read_saved(path).log
+
+
+def read_saved(path: Path) -> SavedUsage:
     """Read a file of `write_usage`; what is not exactly as it was written is refused.
 
     Raises
@@ -90,11 +109,14 @@ def read_usage(path: Path) -> UsageLog:
         header, *rows, end = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         if header["format"] != FORMAT or tuple(header["columns"]) != COLUMNS:
             raise ValueError(f"the format is {header['format']!r}")
+        if _digest_of(header) != end["header_sha256"]:
+            raise ValueError("the first line is not that of its digest")
         records = tuple(_record(row) for row in rows)
         require_unbroken(records, header["oldest_index"])
         log = UsageLog(records, header["oldest_index"], usage_digest(records))
         if (len(records), log.sha256.hex()) != (end["records"], end["sha256"]):
             raise ValueError("the records are not those of its digest")
+        return SavedUsage(header["model"], header["serial_number"], header["subject"], log)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", code="usage-file") from error
     except (ValueError, KeyError, TypeError, IndexError, ProtocolError) as error:
@@ -103,7 +125,6 @@ def read_usage(path: Path) -> UsageLog:
             allowed="a file that takeback or usage wrote, unchanged",
             code="usage-file",
         ) from error
-    return log
 
 
 def _record(row: list[int]) -> UsageRecord:
@@ -113,3 +134,12 @@ def _record(row: list[int]) -> UsageRecord:
 
 def _plain(value: Any) -> int:
     return int(value)
+
+
+def _line(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _digest_of(header: Any) -> str:
+    """Of the first line, which says whose log it is: that must not be changed unseen either."""
+    return hashlib.sha256(_line(header).encode()).hexdigest()
