@@ -147,7 +147,7 @@ class Preparation(Keeper):
             raise SessionError(
                 f"{len(unsettled)} earlier start was announced and never accounted for "
                 f"(device {unsettled[0].serial_number}, {unsettled[0].announced_at})",
-                remedy="Settle it first, with the command that is to follow (not impedance): --settle device "
+                remedy="Settle it first, with the command that is to follow: --settle device "
                 "by the device's counters; or --settle and a reason, by a decision.",
                 code="session-in-flight",
             )
