@@ -191,7 +191,7 @@ def _strike_stranger(world: World, what: str, value: int, name: str, frame: byte
         world.at(now + max(value, 1), lambda: world.inject(frame, "replayed"))
         return True
     if what == "replay":
-        chosen = world.sent[-max(value, 1) :]
+        chosen = list(world.sent)[-max(value, 1) :]
         for place, old in enumerate(chosen):
             world.at(now + place * SPACING_NS, lambda old=old: world.inject(old, "replayed"))  # type: ignore[misc]
         return bool(chosen)

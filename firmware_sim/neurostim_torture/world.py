@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal
 
@@ -116,7 +116,7 @@ class World:
         self.crashes: list[str] = []
         self.plugged = True
         self.hosts: list[VirtualHost] = []
-        self.sent: list[bytes] = []
+        self.sent: deque[bytes] = deque(maxlen=MEMORY)
         self.keys = keys
         self._plain: dict[bytes, Plain] = {}
         self._known: dict[bytes, Plain] = {}
@@ -226,22 +226,22 @@ class World:
             return
         if measuring is not None and begun is not None and device.output.measurement is not measuring:
             self._measured(begun.number, began_ns, measuring.given)
-        delivery = device.delivery
+        memory, delivery, autonomous, dead = device.memory, device.delivery, device.autonomous, device.dead
         if delivery is not None and delivery.record.number not in self._ran:
             # What the bytes are that run, not what the device calls them.
-            held = device.memory.slots[delivery.record.slot].data
+            held = memory.slots[delivery.record.slot].data
             self._ran[delivery.record.number] = hashlib.sha256(held).hexdigest()
-        if device.memory.dose_count not in self._fired_ns:
-            self._fired_ns[device.memory.dose_count] = self.now_ns
-            if device.autonomous:
-                self._at_home_doses.add(device.memory.dose_count)
-        if device.autonomous != self.released and not device.dead:
-            self._mode_changed(released=device.autonomous)
-        if device.memory.boot_count != self._boots:
-            self._boots = device.memory.boot_count
+        if memory.dose_count not in self._fired_ns:
+            self._fired_ns[memory.dose_count] = self.now_ns
+            if autonomous:
+                self._at_home_doses.add(memory.dose_count)
+        if autonomous != self.released and not dead:
+            self._mode_changed(released=autonomous)
+        if memory.boot_count != self._boots:
+            self._boots = memory.boot_count
             device.link.recorder = self.recorded
             self.see(r.Power(self.now_ns, "boot"))
-        if device.dead:
+        if dead:
             strikes.supply_failed(self)
         due = device.next_event_ns()
         self._due_ns = None if due is None else max(due, self.now_ns + MOMENT_NS)
@@ -350,7 +350,6 @@ class World:
                     name = self._heard(frame, host.origin)
                     if host.origin == "host":
                         self.sent.append(frame)
-                        del self.sent[:-MEMORY]
                     way.put(frame, name, self.now_ns)
                     self._attend(way)
 
