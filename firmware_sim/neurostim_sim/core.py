@@ -102,6 +102,9 @@ class DeviceCore:
         self._medium: Medium = medium if medium is not None else MemoryMedium()
         self._traces = traces
         self._faults: list[Fault] = []
+        # What is due next stays so while only time passes: it is worked out anew where `_touched` says so.
+        self._touched = True
+        self._next_ns: int | None = None
         self._boot()
 
     # ------------------------------------------------------------------------------------ outside
@@ -110,6 +113,7 @@ class DeviceCore:
         """Take bytes off a line at the present moment; the numbers of lines are the server's."""
         if self.supervision.hung_ns is not None or self._dead:
             return
+        self._touched = True
         for item in self.link.decode(data, line):
             try:
                 # Looked at when a frame comes and at moments of its own, never because time was cut there:
@@ -143,10 +147,17 @@ class DeviceCore:
 
     def drop_line(self, line: int) -> None:
         """A line is gone, with what waits for it."""
+        self._touched = True
         self.link.drop(line)
 
     def next_event_ns(self) -> int | None:
         """When the device next does something on its own; None while nothing is due."""
+        if self._touched:
+            self._next_ns = self._find_next()
+            self._touched = False
+        return self._next_ns
+
+    def _find_next(self) -> int | None:
         clock = self.clock
         fault_ns = self._faults[0].at_ns if self._faults else None
         if self._dead:
@@ -181,10 +192,12 @@ class DeviceCore:
                 allowed=", ".join(map(str, sorted(self.tissue.contacts))),
                 code="fault-contact",
             )
+        self._touched = True
         heapq.heappush(self._faults, Fault(max(at_ns, self.clock.true_ns), what, contact))
 
     def close(self) -> None:
         """Finish what is being recorded: output still on loses its supply."""
+        self._touched = True
         if not self._dead:
             self.output.run()
         self.output.close()
@@ -193,6 +206,7 @@ class DeviceCore:
     # ------------------------------------------------------------------------------ boot and power
 
     def _boot(self) -> None:
+        self._touched = True
         self.clock.boot()
         self._dead = False
         memory = self.memory = Memory.load(Store(self._medium), self.profile.capabilities.slots)
@@ -224,6 +238,7 @@ class DeviceCore:
 
     def test_self(self) -> FaultCode:
         """Test the device itself; what is found is latched, logged and returned."""
+        self._touched = True
         memory = self.memory
         code = failing(memory, self.hardware, self.clock)
         if code is not FaultCode.NONE:
@@ -235,6 +250,7 @@ class DeviceCore:
 
     def _power_fails(self) -> None:
         """The supply failed in the middle of a write: output is off, the processor stands still."""
+        self._touched = True
         self.output.lose_power()
         self._dead = True
         self.link.clear()
@@ -252,6 +268,7 @@ class DeviceCore:
         """
         if self._dead:
             return
+        self._touched = True
         memory = self.memory
         try:
             self.output.run()
@@ -295,6 +312,7 @@ class DeviceCore:
         """Press the off button: it cuts the supply of the output, whatever the processor does."""
         if self._dead:
             return
+        self._touched = True
         self.output.cut_supply()
         self.hardware.off_pressed = True
         self._touch(self.home.saw_off_button)
@@ -302,6 +320,7 @@ class DeviceCore:
     def _touch(self, act: Callable[[], None]) -> None:
         if self._dead or self.supervision.hung_ns is not None:
             return
+        self._touched = True
         try:
             self.output.run()
             self.home.watch()
@@ -312,6 +331,7 @@ class DeviceCore:
 
     def hang(self) -> None:
         """The processor stops; the output hardware goes on until its own watchdog acts."""
+        self._touched = True
         self.supervision.hang()
 
     @property
@@ -323,6 +343,7 @@ class DeviceCore:
 
     def _serve(self) -> None:
         """Do what is due at the present moment."""
+        self._touched = True
         try:
             while self._faults and self._faults[0].at_ns <= self.clock.true_ns:
                 if not self._dead and self.supervision.hung_ns is None:
@@ -367,6 +388,7 @@ class DeviceCore:
 
     def close_session(self, session: Session) -> None:
         """Close a session; that of the controller takes an armed token with it."""
+        self._touched = True
         was_controller = session.role is Role.CONTROL
         self.sessions.close(session)
         self.memory.note(self.now_us, EventCode.SESSION_CLOSED, value=session.number)
@@ -447,6 +469,7 @@ class DeviceCore:
 
     @battery.setter
     def battery(self, permille: int) -> None:
+        self._touched = True
         self.hardware.battery = permille
 
     @property
@@ -462,10 +485,12 @@ class DeviceCore:
 
     def fault(self, code: FaultCode, *, area: int = m.NO_AREA, contact: int = 0, value: int = 0) -> None:
         """Latch a fault; output ends."""
+        self._touched = True
         self.output.fault(code, area=area, contact=contact, value=value)
 
     def body_changed(self) -> None:
         """Resistances or the sensor have changed: the output sees it from now on."""
+        self._touched = True
         self.output.refresh()
         self.home.body_changed()
 
@@ -477,9 +502,11 @@ class DeviceCore:
     def set_source(self, numerator: int, denominator: int) -> None:
         """Let all sources deliver this part of what they should."""
         self.hardware.source = (numerator, denominator)
+        self._touched = True
         self.output.refresh_recharge()
 
     def set_recharge(self, numerator: int, denominator: int) -> None:
         """Let the recharge source deliver this part of what it should."""
         self.hardware.recharge = (numerator, denominator)
+        self._touched = True
         self.output.refresh_recharge()
