@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from neurostim_torture.monitor.dose import Dose
-from neurostim_torture.monitor.history import History
+from neurostim_torture.monitor.history import History, once
 from neurostim_torture.monitor.records import Books, Counter, Violation
 from neurostim_torture.monitor.rule import rule
 
@@ -52,6 +52,7 @@ def counters_are_the_charge(history: History) -> Iterator[Violation]:
                 break
 
 
+@once
 def unseen_ac(history: History, contact: int) -> int:
     """The most that may be counted too much at a contact for one loss of power [aC]: see `Bounds`."""
     setting, most = history.setting, 0

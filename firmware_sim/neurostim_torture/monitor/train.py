@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neurostim_torture.monitor.asked import asked_of
-from neurostim_torture.monitor.dose import Bools, Dose, Floats, Ints
+from neurostim_torture.monitor.dose import Bools, Dose, Floats, Ints, differences
 from neurostim_torture.monitor.excuses import touched
 from neurostim_torture.monitor.history import History, first_answers, once
 from neurostim_torture.monitor.records import SECOND, STIM, Area, Violation
@@ -243,8 +243,8 @@ def three_steps_a_second(history: History) -> Iterator[Violation]:
         if full.size < 2:
             continue
         step = _step_na(dose, area)
-        same = np.diff(units.window[full]) == 0
-        rises = np.maximum(np.diff(np.round(levels.least[full])), 0)
+        same = differences(units.window[full]) == 0
+        rises = np.maximum(differences(np.round(levels.least[full])), 0)
         steps = np.where(same & (rises * 2 > step), np.maximum(np.round(rises / step), 1), 0).astype(np.int64)
         if int(steps.sum()) <= allowed:
             continue
@@ -287,9 +287,9 @@ def rate(history: History) -> Iterator[Violation]:
         tick = dose.tick_ns
         numerator, denominator = area.period
         least = (numerator // (denominator * tick)) * tick - _shift_ns(dose, area)
-        gaps = np.diff(units.start) * tick
-        apart = np.diff(units.unit)
-        wrong = (np.diff(units.window) == 0) & (gaps < least * apart) & (apart > 0)
+        gaps = differences(units.start) * tick
+        apart = differences(units.unit)
+        wrong = (differences(units.window) == 0) & (gaps < least * apart) & (apart > 0)
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0]) + 1
             yield Violation(
@@ -308,8 +308,8 @@ def _burst_rate(dose: Dose, index: int, area: Area) -> Iterator[Violation]:
     mine = np.flatnonzero(pulses.area == index)
     numerator, denominator = area.burst_period
     least = numerator // (denominator * dose.tick_ns)
-    same = np.diff(pulses.unit[mine]) == 0
-    wrong = same & (np.diff(pulses.start[mine]) < least)
+    same = differences(pulses.unit[mine]) == 0
+    wrong = same & (differences(pulses.start[mine]) < least)
     wrong |= same & (pulses.pulse[mine][1:] >= area.burst_pulses)
     if wrong.any():
         at = int(mine[1:][np.flatnonzero(wrong)[0]])

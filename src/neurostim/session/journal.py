@@ -395,13 +395,15 @@ def _require_plain(value: Json, place: str) -> None:
         return
     if isinstance(value, (list, tuple)):
         for item in value:
-            _require_plain(item, place)
+            if not isinstance(item, _SCALARS):
+                _require_plain(item, place)
         return
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ConfigError(f"a journal record of kind {place!r} has the key {key!r}", allowed="text")
-            _require_plain(item, f"{place}.{key}")
+            if not isinstance(item, _SCALARS):
+                _require_plain(item, f"{place}.{key}")
         return
     raise ConfigError(
         f"a journal record holds {type(value).__name__} at {place}",
