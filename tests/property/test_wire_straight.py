@@ -68,11 +68,12 @@ def test_bounds_of_items_are_kept_whichever_are_narrower(kind, low, high):
         "from __future__ import annotations",
         f'_{kind.upper()}S = [Struct(f"<{{count}}{code}") for count in range(5)]',
         struct,
-        "@dataclass(frozen=True, slots=True)",
+        "@dataclass(frozen=True, slots=True, init=False)",
         "class Some(Record):",
         "    items: tuple[int, ...]",
         "    LAYOUT: ClassVar[object] = layout",
         *methods,
+        *straight_code.open_of(record),
     ]
     place = vars(messages) | {
         "Record": Record,

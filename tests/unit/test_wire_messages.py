@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 
@@ -276,3 +277,22 @@ def test_unknown_types_are_refused_for_every_kind():
 
 def test_no_error_is_the_only_error_code_that_means_none():
     assert [code for code in ErrorCode if code.value == 0] == [ErrorCode.NONE]
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=ident)
+def test_a_made_message_is_closed_whichever_way_it_was_made(message):
+    kept = dataclasses.replace(message)
+    for made in (message, kept, type(message).decode(message.encode()), copy.copy(message)):
+        assert type(made) is type(message) is MESSAGES[message.TYPE, message.KIND]
+        assert made == message
+        assert hash(made) == hash(message)
+        for field in dataclasses.fields(message):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(made, field.name, getattr(message, field.name))
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                delattr(made, field.name)
+
+
+def test_a_refused_message_is_told_of_by_the_first_wrong_field():
+    with pytest.raises(ProtocolError, match="nonce"):
+        Hello(bytes(16), 1 << 64, None, bytes(15))  # type: ignore[arg-type]

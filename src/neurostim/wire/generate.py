@@ -23,7 +23,7 @@ from neurostim.wire.description import (
     load_description,
 )
 from neurostim.wire.reference_page import render_reference
-from neurostim.wire.straight_code import number
+from neurostim.wire.straight_code import annotation, number
 
 _HEAD: Final = '''"""The messages of the wire protocol: typed values and their bytes.
 
@@ -38,11 +38,11 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from neurostim.core.errors import ProtocolError
 {imports}from neurostim.wire.fields import Data, Layout, Member, Octets, Parts, Text, Truth, Whole, Wholes
-from neurostim.wire.layout import Event, Kind, Lane, Message, Need, Record, Reply, Request
+from neurostim.wire.layout import Event, Kind, Lane, Message, Need, Record, Reply, Request, still_open
 
 PROTOCOL_VERSION: Final = {version}
 
@@ -146,15 +146,6 @@ def _event_facts(event: EventText) -> tuple[str, ...]:
     return (*_facts(event.name, event.type), *lane)
 
 
-def _annotation(field: Field) -> str:
-    plain = {"integer": "int", "bool": "bool", "bytes": "bytes", "text": "str", "data": "bytes"}
-    if field.kind == "enum":
-        return field.type
-    if field.kind == "list":
-        return f"tuple[{'int' if field.item in INTEGERS else field.item}, ...]"
-    return plain[field.kind]
-
-
 def _layout_of(field: Field) -> str:
     name, bounds = f'"{field.name}"', f"{number(field.low)}, {number(field.high)}"
     if field.kind == "integer":
@@ -177,14 +168,15 @@ def _layout_of(field: Field) -> str:
 def _render_record(record: RecordText, base: str, facts: Sequence[str]) -> str:
     out = ["", "", *straight_code.struct_of(record)]
     out += ["", ""] if record.fields else []
-    out += ["@dataclass(frozen=True, slots=True)", f"class {record.name}({base}):"]
+    kind = "frozen=True, slots=True, init=False" if record.fields else "frozen=True, slots=True"
+    out += [f"@dataclass({kind})", f"class {record.name}({base}):"]
     if record.fields:
         out += [*_wrap(f'"""{_sentence(record.meaning)}', "    "), "", "    Attributes", "    ----------"]
         for field in record.fields:
-            out += [f"    {field.name} : {_annotation(field)}"]
+            out += [f"    {field.name} : {annotation(field)}"]
             out += _wrap(_sentence(field.meaning, field.unit), "        ")
         out += ['    """', ""]
-        out += [f"    {field.name}: {_annotation(field)}" for field in record.fields]
+        out += [f"    {field.name}: {annotation(field)}" for field in record.fields]
     else:
         out += _docstring(_sentence(record.meaning), "    ")
     out += ["", *(f"    {fact}" for fact in facts)]
@@ -196,7 +188,10 @@ def _render_record(record: RecordText, base: str, facts: Sequence[str]) -> str:
         out += ["    )"]
     else:
         out += [f"{head})"]
-    return "\n".join([*out, *straight_code.methods_of(record)]) + "\n"
+    out += straight_code.methods_of(record)
+    if record.fields:
+        out += ["", "", *straight_code.open_of(record)]
+    return "\n".join(out) + "\n"
 
 
 def _render_tables(description: Description) -> str:

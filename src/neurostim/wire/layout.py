@@ -72,6 +72,14 @@ class Record:
         return tuple([cls.decode(payload[at : at + size]) for at in range(start, len(payload), size)])
 
 
+def still_open(record: type[Record]) -> type[Record]:
+    """A class with the same places for values as a record, which can be set: what a record is made as.
+
+    Python lets an object change between classes of the same slots.
+    """
+    return type(f"{record.__name__}StillOpen", record.__bases__, {"__slots__": record.__slots__})
+
+
 class Message(Record):
     """A record with a type of its own, which travels as the payload of one frame."""
 

@@ -11,12 +11,12 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from neurostim.core.errors import ProtocolError
 from neurostim.core.hardware import PortKind
 from neurostim.wire.fields import Data, Layout, Member, Octets, Parts, Text, Truth, Whole, Wholes
-from neurostim.wire.layout import Event, Kind, Lane, Message, Need, Record, Reply, Request
+from neurostim.wire.layout import Event, Kind, Lane, Message, Need, Record, Reply, Request, still_open
 
 PROTOCOL_VERSION: Final = 1
 
@@ -514,7 +514,7 @@ _USAGE_KINDS: Final = {item.value: item for item in UsageKind}
 _PAIRED_HOST: Final = Struct("<16s32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class PairedHost(Record):
     """A host that holds a key.
 
@@ -535,14 +535,19 @@ class PairedHost(Record):
         Text("name", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, host_id: bytes, name: str) -> None:
+        made: Any = self
+        _set(made, "__class__", _PAIRED_HOST_OPEN)
+        made.host_id = host_id
+        made.name = name
+        made.__class__ = PairedHost
         if (
-            type(self.host_id) is not bytes
-            or len(self.host_id) != 16
-            or type(self.name) is not str
-            or len(self.name) > 32
-            or not self.name.isascii()
-            or not self.name.isprintable()
+            type(host_id) is not bytes
+            or len(host_id) != 16
+            or type(name) is not str
+            or len(name) > 32
+            or not name.isascii()
+            or not name.isprintable()
         ):
             self.LAYOUT.check(self)
 
@@ -557,17 +562,22 @@ class PairedHost(Record):
             host_id, name = _PAIRED_HOST.unpack(payload)
             name = name.rstrip(b"\0").decode("latin-1")
             if name.isascii() and name.isprintable():
-                made = _new(cls)
-                _set(made, "host_id", host_id)
-                _set(made, "name", name)
-                return made
+                made: Any = _new(_PAIRED_HOST_OPEN)
+                made.host_id = host_id
+                made.name = name
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_PAIRED_HOST_OPEN: Final = still_open(PairedHost)
 
 
 _RELEASED_SLOT: Final = Struct("<B16s32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleasedSlot(Record):
     """A program that is released for use at home.
 
@@ -592,16 +602,22 @@ class ReleasedSlot(Record):
         Octets("image_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, name: str, image_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASED_SLOT_OPEN)
+        made.slot = slot
+        made.name = name
+        made.image_sha256 = image_sha256
+        made.__class__ = ReleasedSlot
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.name) is not str
-            or len(self.name) > 16
-            or not self.name.isascii()
-            or not self.name.isprintable()
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(name) is not str
+            or len(name) > 16
+            or not name.isascii()
+            or not name.isprintable()
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -616,18 +632,23 @@ class ReleasedSlot(Record):
             slot, name, image_sha256 = _RELEASED_SLOT.unpack(payload)
             name = name.rstrip(b"\0").decode("latin-1")
             if slot <= 15 and name.isascii() and name.isprintable():
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "name", name)
-                _set(made, "image_sha256", image_sha256)
-                return made
+                made: Any = _new(_RELEASED_SLOT_OPEN)
+                made.slot = slot
+                made.name = name
+                made.image_sha256 = image_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASED_SLOT_OPEN: Final = still_open(ReleasedSlot)
 
 
 _USAGE_RECORD: Final = Struct("<QIQQBBBQqI")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class UsageRecord(Record):
     """One record of the usage log. The device has no clock of the day: wall_s is what a host last told, 0
     where none did since boot.
@@ -681,27 +702,52 @@ class UsageRecord(Record):
         Whole("rest_ac", "I", 0, 999_999_999),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        index: int,
+        boot_count: int,
+        clock_us: int,
+        wall_s: int,
+        kind: UsageKind,
+        slot: int,
+        place: int,
+        count: int,
+        value: int,
+        rest_ac: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _USAGE_RECORD_OPEN)
+        made.index = index
+        made.boot_count = boot_count
+        made.clock_us = clock_us
+        made.wall_s = wall_s
+        made.kind = kind
+        made.slot = slot
+        made.place = place
+        made.count = count
+        made.value = value
+        made.rest_ac = rest_ac
+        made.__class__ = UsageRecord
         if (
-            type(self.index) is not int
-            or not 1 <= self.index <= 18_446_744_073_709_551_615
-            or type(self.boot_count) is not int
-            or not 0 <= self.boot_count <= 4_294_967_295
-            or type(self.clock_us) is not int
-            or not 0 <= self.clock_us <= 18_446_744_073_709_551_615
-            or type(self.wall_s) is not int
-            or not 0 <= self.wall_s <= 18_446_744_073_709_551_615
-            or type(self.kind) is not UsageKind
-            or type(self.slot) is not int
-            or not 0 <= self.slot <= 255
-            or type(self.place) is not int
-            or not 0 <= self.place <= 255
-            or type(self.count) is not int
-            or not 0 <= self.count <= 18_446_744_073_709_551_615
-            or type(self.value) is not int
-            or not -9_223_372_036_854_775_808 <= self.value <= 9_223_372_036_854_775_807
-            or type(self.rest_ac) is not int
-            or not 0 <= self.rest_ac <= 999_999_999
+            type(index) is not int
+            or not 1 <= index <= 18_446_744_073_709_551_615
+            or type(boot_count) is not int
+            or not 0 <= boot_count <= 4_294_967_295
+            or type(clock_us) is not int
+            or not 0 <= clock_us <= 18_446_744_073_709_551_615
+            or type(wall_s) is not int
+            or not 0 <= wall_s <= 18_446_744_073_709_551_615
+            or type(kind) is not UsageKind
+            or type(slot) is not int
+            or not 0 <= slot <= 255
+            or type(place) is not int
+            or not 0 <= place <= 255
+            or type(count) is not int
+            or not 0 <= count <= 18_446_744_073_709_551_615
+            or type(value) is not int
+            or not -9_223_372_036_854_775_808 <= value <= 9_223_372_036_854_775_807
+            or type(rest_ac) is not int
+            or not 0 <= rest_ac <= 999_999_999
         ):
             self.LAYOUT.check(self)
 
@@ -738,25 +784,30 @@ class UsageRecord(Record):
             ) = _USAGE_RECORD.unpack(payload)
             kind = _USAGE_KINDS.get(kind)
             if index >= 1 and kind is not None and rest_ac <= 999_999_999:
-                made = _new(cls)
-                _set(made, "index", index)
-                _set(made, "boot_count", boot_count)
-                _set(made, "clock_us", clock_us)
-                _set(made, "wall_s", wall_s)
-                _set(made, "kind", kind)
-                _set(made, "slot", slot)
-                _set(made, "place", place)
-                _set(made, "count", count)
-                _set(made, "value", value)
-                _set(made, "rest_ac", rest_ac)
-                return made
+                made: Any = _new(_USAGE_RECORD_OPEN)
+                made.index = index
+                made.boot_count = boot_count
+                made.clock_us = clock_us
+                made.wall_s = wall_s
+                made.kind = kind
+                made.slot = slot
+                made.place = place
+                made.count = count
+                made.value = value
+                made.rest_ac = rest_ac
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_USAGE_RECORD_OPEN: Final = still_open(UsageRecord)
 
 
 _PORT_INFO: Final = Struct("<BBBB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class PortInfo(Record):
     """One output port.
 
@@ -785,14 +836,21 @@ class PortInfo(Record):
         Truth("has_return"),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, kind: PortKind, first_contact: int, contact_count: int, has_return: bool) -> None:
+        made: Any = self
+        _set(made, "__class__", _PORT_INFO_OPEN)
+        made.kind = kind
+        made.first_contact = first_contact
+        made.contact_count = contact_count
+        made.has_return = has_return
+        made.__class__ = PortInfo
         if (
-            type(self.kind) is not PortKind
-            or type(self.first_contact) is not int
-            or not 1 <= self.first_contact <= 32
-            or type(self.contact_count) is not int
-            or not 1 <= self.contact_count <= 32
-            or type(self.has_return) is not bool
+            type(kind) is not PortKind
+            or type(first_contact) is not int
+            or not 1 <= first_contact <= 32
+            or type(contact_count) is not int
+            or not 1 <= contact_count <= 32
+            or type(has_return) is not bool
         ):
             self.LAYOUT.check(self)
 
@@ -807,19 +865,24 @@ class PortInfo(Record):
             kind, first_contact, contact_count, has_return = _PORT_INFO.unpack(payload)
             kind = _PORT_KINDS.get(kind)
             if kind is not None and 1 <= first_contact <= 32 and 1 <= contact_count <= 32 and has_return <= 1:
-                made = _new(cls)
-                _set(made, "kind", kind)
-                _set(made, "first_contact", first_contact)
-                _set(made, "contact_count", contact_count)
-                _set(made, "has_return", has_return == 1)
-                return made
+                made: Any = _new(_PORT_INFO_OPEN)
+                made.kind = kind
+                made.first_contact = first_contact
+                made.contact_count = contact_count
+                made.has_return = has_return == 1
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_PORT_INFO_OPEN: Final = still_open(PortInfo)
 
 
 _RANGE_OF_AREA: Final = Struct("<BIII")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class RangeOfArea(Record):
     """The approved amplitudes of one area: min, min + step, ... max, each of them judged.
 
@@ -848,16 +911,23 @@ class RangeOfArea(Record):
         Whole("step_na", "I", 1, 150_000_000),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, area: int, min_na: int, max_na: int, step_na: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _RANGE_OF_AREA_OPEN)
+        made.area = area
+        made.min_na = min_na
+        made.max_na = max_na
+        made.step_na = step_na
+        made.__class__ = RangeOfArea
         if (
-            type(self.area) is not int
-            or not 0 <= self.area <= 7
-            or type(self.min_na) is not int
-            or not 0 <= self.min_na <= 150_000_000
-            or type(self.max_na) is not int
-            or not 0 <= self.max_na <= 150_000_000
-            or type(self.step_na) is not int
-            or not 1 <= self.step_na <= 150_000_000
+            type(area) is not int
+            or not 0 <= area <= 7
+            or type(min_na) is not int
+            or not 0 <= min_na <= 150_000_000
+            or type(max_na) is not int
+            or not 0 <= max_na <= 150_000_000
+            or type(step_na) is not int
+            or not 1 <= step_na <= 150_000_000
         ):
             self.LAYOUT.check(self)
 
@@ -871,19 +941,24 @@ class RangeOfArea(Record):
         if len(payload) == 13:
             area, min_na, max_na, step_na = _RANGE_OF_AREA.unpack(payload)
             if area <= 7 and min_na <= 150_000_000 and max_na <= 150_000_000 and 1 <= step_na <= 150_000_000:
-                made = _new(cls)
-                _set(made, "area", area)
-                _set(made, "min_na", min_na)
-                _set(made, "max_na", max_na)
-                _set(made, "step_na", step_na)
-                return made
+                made: Any = _new(_RANGE_OF_AREA_OPEN)
+                made.area = area
+                made.min_na = min_na
+                made.max_na = max_na
+                made.step_na = step_na
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RANGE_OF_AREA_OPEN: Final = still_open(RangeOfArea)
 
 
 _AREA_DOSE: Final = Struct("<BIQQI")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class AreaDose(Record):
     """What one area has delivered in a dose.
 
@@ -917,18 +992,26 @@ class AreaDose(Record):
         Whole("stim_ac", "I", 0, 999_999_999),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, area: int, amplitude_na: int, pulses: int, stim_nc: int, stim_ac: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _AREA_DOSE_OPEN)
+        made.area = area
+        made.amplitude_na = amplitude_na
+        made.pulses = pulses
+        made.stim_nc = stim_nc
+        made.stim_ac = stim_ac
+        made.__class__ = AreaDose
         if (
-            type(self.area) is not int
-            or not 0 <= self.area <= 7
-            or type(self.amplitude_na) is not int
-            or not 0 <= self.amplitude_na <= 150_000_000
-            or type(self.pulses) is not int
-            or not 0 <= self.pulses <= 18_446_744_073_709_551_615
-            or type(self.stim_nc) is not int
-            or not 0 <= self.stim_nc <= 18_446_744_073_709_551_615
-            or type(self.stim_ac) is not int
-            or not 0 <= self.stim_ac <= 999_999_999
+            type(area) is not int
+            or not 0 <= area <= 7
+            or type(amplitude_na) is not int
+            or not 0 <= amplitude_na <= 150_000_000
+            or type(pulses) is not int
+            or not 0 <= pulses <= 18_446_744_073_709_551_615
+            or type(stim_nc) is not int
+            or not 0 <= stim_nc <= 18_446_744_073_709_551_615
+            or type(stim_ac) is not int
+            or not 0 <= stim_ac <= 999_999_999
         ):
             self.LAYOUT.check(self)
 
@@ -942,20 +1025,25 @@ class AreaDose(Record):
         if len(payload) == 25:
             area, amplitude_na, pulses, stim_nc, stim_ac = _AREA_DOSE.unpack(payload)
             if area <= 7 and amplitude_na <= 150_000_000 and stim_ac <= 999_999_999:
-                made = _new(cls)
-                _set(made, "area", area)
-                _set(made, "amplitude_na", amplitude_na)
-                _set(made, "pulses", pulses)
-                _set(made, "stim_nc", stim_nc)
-                _set(made, "stim_ac", stim_ac)
-                return made
+                made: Any = _new(_AREA_DOSE_OPEN)
+                made.area = area
+                made.amplitude_na = amplitude_na
+                made.pulses = pulses
+                made.stim_nc = stim_nc
+                made.stim_ac = stim_ac
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_AREA_DOSE_OPEN: Final = still_open(AreaDose)
 
 
 _CONTACT_DOSE: Final = Struct("<BQQIQIqI")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ContactDose(Record):
     """Life-long charge counters of one contact. The net charge is anodic - cathodic + recovered.
 
@@ -1000,24 +1088,45 @@ class ContactDose(Record):
         Whole("recovered_ac", "I", 0, 999_999_999),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        contact: int,
+        pulses: int,
+        cathodic_nc: int,
+        cathodic_ac: int,
+        anodic_nc: int,
+        anodic_ac: int,
+        recovered_nc: int,
+        recovered_ac: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _CONTACT_DOSE_OPEN)
+        made.contact = contact
+        made.pulses = pulses
+        made.cathodic_nc = cathodic_nc
+        made.cathodic_ac = cathodic_ac
+        made.anodic_nc = anodic_nc
+        made.anodic_ac = anodic_ac
+        made.recovered_nc = recovered_nc
+        made.recovered_ac = recovered_ac
+        made.__class__ = ContactDose
         if (
-            type(self.contact) is not int
-            or not 1 <= self.contact <= 255
-            or type(self.pulses) is not int
-            or not 0 <= self.pulses <= 18_446_744_073_709_551_615
-            or type(self.cathodic_nc) is not int
-            or not 0 <= self.cathodic_nc <= 18_446_744_073_709_551_615
-            or type(self.cathodic_ac) is not int
-            or not 0 <= self.cathodic_ac <= 999_999_999
-            or type(self.anodic_nc) is not int
-            or not 0 <= self.anodic_nc <= 18_446_744_073_709_551_615
-            or type(self.anodic_ac) is not int
-            or not 0 <= self.anodic_ac <= 999_999_999
-            or type(self.recovered_nc) is not int
-            or not -9_223_372_036_854_775_808 <= self.recovered_nc <= 9_223_372_036_854_775_807
-            or type(self.recovered_ac) is not int
-            or not 0 <= self.recovered_ac <= 999_999_999
+            type(contact) is not int
+            or not 1 <= contact <= 255
+            or type(pulses) is not int
+            or not 0 <= pulses <= 18_446_744_073_709_551_615
+            or type(cathodic_nc) is not int
+            or not 0 <= cathodic_nc <= 18_446_744_073_709_551_615
+            or type(cathodic_ac) is not int
+            or not 0 <= cathodic_ac <= 999_999_999
+            or type(anodic_nc) is not int
+            or not 0 <= anodic_nc <= 18_446_744_073_709_551_615
+            or type(anodic_ac) is not int
+            or not 0 <= anodic_ac <= 999_999_999
+            or type(recovered_nc) is not int
+            or not -9_223_372_036_854_775_808 <= recovered_nc <= 9_223_372_036_854_775_807
+            or type(recovered_ac) is not int
+            or not 0 <= recovered_ac <= 999_999_999
         ):
             self.LAYOUT.check(self)
 
@@ -1054,23 +1163,28 @@ class ContactDose(Record):
                 and anodic_ac <= 999_999_999
                 and recovered_ac <= 999_999_999
             ):
-                made = _new(cls)
-                _set(made, "contact", contact)
-                _set(made, "pulses", pulses)
-                _set(made, "cathodic_nc", cathodic_nc)
-                _set(made, "cathodic_ac", cathodic_ac)
-                _set(made, "anodic_nc", anodic_nc)
-                _set(made, "anodic_ac", anodic_ac)
-                _set(made, "recovered_nc", recovered_nc)
-                _set(made, "recovered_ac", recovered_ac)
-                return made
+                made: Any = _new(_CONTACT_DOSE_OPEN)
+                made.contact = contact
+                made.pulses = pulses
+                made.cathodic_nc = cathodic_nc
+                made.cathodic_ac = cathodic_ac
+                made.anodic_nc = anodic_nc
+                made.anodic_ac = anodic_ac
+                made.recovered_nc = recovered_nc
+                made.recovered_ac = recovered_ac
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_CONTACT_DOSE_OPEN: Final = still_open(ContactDose)
 
 
 _CONTACT_READING: Final = Struct("<BBIIIB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ContactReading(Record):
     """One contact measured against all others tied.
 
@@ -1107,19 +1221,36 @@ class ContactReading(Record):
         Whole("pulses", "B", 0, 10),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        contact: int,
+        status: ContactStatus,
+        series_ohm: int,
+        late_ohm: int,
+        current_na: int,
+        pulses: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _CONTACT_READING_OPEN)
+        made.contact = contact
+        made.status = status
+        made.series_ohm = series_ohm
+        made.late_ohm = late_ohm
+        made.current_na = current_na
+        made.pulses = pulses
+        made.__class__ = ContactReading
         if (
-            type(self.contact) is not int
-            or not 1 <= self.contact <= 255
-            or type(self.status) is not ContactStatus
-            or type(self.series_ohm) is not int
-            or not 0 <= self.series_ohm <= 4_294_967_295
-            or type(self.late_ohm) is not int
-            or not 0 <= self.late_ohm <= 4_294_967_295
-            or type(self.current_na) is not int
-            or not 0 <= self.current_na <= 500_000
-            or type(self.pulses) is not int
-            or not 0 <= self.pulses <= 10
+            type(contact) is not int
+            or not 1 <= contact <= 255
+            or type(status) is not ContactStatus
+            or type(series_ohm) is not int
+            or not 0 <= series_ohm <= 4_294_967_295
+            or type(late_ohm) is not int
+            or not 0 <= late_ohm <= 4_294_967_295
+            or type(current_na) is not int
+            or not 0 <= current_na <= 500_000
+            or type(pulses) is not int
+            or not 0 <= pulses <= 10
         ):
             self.LAYOUT.check(self)
 
@@ -1141,21 +1272,26 @@ class ContactReading(Record):
             contact, status, series_ohm, late_ohm, current_na, pulses = _CONTACT_READING.unpack(payload)
             status = _CONTACT_STATUSS.get(status)
             if contact >= 1 and status is not None and current_na <= 500_000 and pulses <= 10:
-                made = _new(cls)
-                _set(made, "contact", contact)
-                _set(made, "status", status)
-                _set(made, "series_ohm", series_ohm)
-                _set(made, "late_ohm", late_ohm)
-                _set(made, "current_na", current_na)
-                _set(made, "pulses", pulses)
-                return made
+                made: Any = _new(_CONTACT_READING_OPEN)
+                made.contact = contact
+                made.status = status
+                made.series_ohm = series_ohm
+                made.late_ohm = late_ohm
+                made.current_na = current_na
+                made.pulses = pulses
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_CONTACT_READING_OPEN: Final = still_open(ContactReading)
 
 
 _EVENT_RECORD: Final = Struct("<QIQBQBq")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class EventRecord(Record):
     """One record of the device's event log.
 
@@ -1196,21 +1332,40 @@ class EventRecord(Record):
         Whole("value", "q", -9_223_372_036_854_775_808, 9_223_372_036_854_775_807),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        index: int,
+        boot_count: int,
+        clock_us: int,
+        code: EventCode,
+        dose_number: int,
+        place: int,
+        value: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _EVENT_RECORD_OPEN)
+        made.index = index
+        made.boot_count = boot_count
+        made.clock_us = clock_us
+        made.code = code
+        made.dose_number = dose_number
+        made.place = place
+        made.value = value
+        made.__class__ = EventRecord
         if (
-            type(self.index) is not int
-            or not 0 <= self.index <= 18_446_744_073_709_551_615
-            or type(self.boot_count) is not int
-            or not 0 <= self.boot_count <= 4_294_967_295
-            or type(self.clock_us) is not int
-            or not 0 <= self.clock_us <= 18_446_744_073_709_551_615
-            or type(self.code) is not EventCode
-            or type(self.dose_number) is not int
-            or not 0 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.place) is not int
-            or not 0 <= self.place <= 255
-            or type(self.value) is not int
-            or not -9_223_372_036_854_775_808 <= self.value <= 9_223_372_036_854_775_807
+            type(index) is not int
+            or not 0 <= index <= 18_446_744_073_709_551_615
+            or type(boot_count) is not int
+            or not 0 <= boot_count <= 4_294_967_295
+            or type(clock_us) is not int
+            or not 0 <= clock_us <= 18_446_744_073_709_551_615
+            or type(code) is not EventCode
+            or type(dose_number) is not int
+            or not 0 <= dose_number <= 18_446_744_073_709_551_615
+            or type(place) is not int
+            or not 0 <= place <= 255
+            or type(value) is not int
+            or not -9_223_372_036_854_775_808 <= value <= 9_223_372_036_854_775_807
         ):
             self.LAYOUT.check(self)
 
@@ -1233,22 +1388,27 @@ class EventRecord(Record):
             index, boot_count, clock_us, code, dose_number, place, value = _EVENT_RECORD.unpack(payload)
             code = _EVENT_CODES.get(code)
             if code is not None:
-                made = _new(cls)
-                _set(made, "index", index)
-                _set(made, "boot_count", boot_count)
-                _set(made, "clock_us", clock_us)
-                _set(made, "code", code)
-                _set(made, "dose_number", dose_number)
-                _set(made, "place", place)
-                _set(made, "value", value)
-                return made
+                made: Any = _new(_EVENT_RECORD_OPEN)
+                made.index = index
+                made.boot_count = boot_count
+                made.clock_us = clock_us
+                made.code = code
+                made.dose_number = dose_number
+                made.place = place
+                made.value = value
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_EVENT_RECORD_OPEN: Final = still_open(EventRecord)
 
 
 _HELLO: Final = Struct("<16sQB16s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Hello(Request):
     """Open a session. The same host and nonce return the same session; a hello never ends or resets another
     session.
@@ -1285,15 +1445,22 @@ class Hello(Request):
         Octets("takeover_from", 16),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, host_id: bytes, nonce: int, role: Role, takeover_from: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _HELLO_OPEN)
+        made.host_id = host_id
+        made.nonce = nonce
+        made.role = role
+        made.takeover_from = takeover_from
+        made.__class__ = Hello
         if (
-            type(self.host_id) is not bytes
-            or len(self.host_id) != 16
-            or type(self.nonce) is not int
-            or not 1 <= self.nonce <= 18_446_744_073_709_551_615
-            or type(self.role) is not Role
-            or type(self.takeover_from) is not bytes
-            or len(self.takeover_from) != 16
+            type(host_id) is not bytes
+            or len(host_id) != 16
+            or type(nonce) is not int
+            or not 1 <= nonce <= 18_446_744_073_709_551_615
+            or type(role) is not Role
+            or type(takeover_from) is not bytes
+            or len(takeover_from) != 16
         ):
             self.LAYOUT.check(self)
 
@@ -1308,19 +1475,24 @@ class Hello(Request):
             host_id, nonce, role, takeover_from = _HELLO.unpack(payload)
             role = _ROLES.get(role)
             if nonce >= 1 and role is not None:
-                made = _new(cls)
-                _set(made, "host_id", host_id)
-                _set(made, "nonce", nonce)
-                _set(made, "role", role)
-                _set(made, "takeover_from", takeover_from)
-                return made
+                made: Any = _new(_HELLO_OPEN)
+                made.host_id = host_id
+                made.nonce = nonce
+                made.role = role
+                made.takeover_from = takeover_from
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_HELLO_OPEN: Final = still_open(Hello)
 
 
 _HELLO_REPLY: Final = Struct("<IQBB16sQQIQB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class HelloReply(Reply):
     """Answer to HELLO.
 
@@ -1375,25 +1547,50 @@ class HelloReply(Reply):
         Member("state", DeviceState),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        session: int,
+        nonce: int,
+        role: Role,
+        refusal: ErrorCode,
+        controller: bytes,
+        clock_us: int,
+        clock_ticks: int,
+        boot_count: int,
+        dose_count: int,
+        state: DeviceState,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _HELLO_REPLY_OPEN)
+        made.session = session
+        made.nonce = nonce
+        made.role = role
+        made.refusal = refusal
+        made.controller = controller
+        made.clock_us = clock_us
+        made.clock_ticks = clock_ticks
+        made.boot_count = boot_count
+        made.dose_count = dose_count
+        made.state = state
+        made.__class__ = HelloReply
         if (
-            type(self.session) is not int
-            or not 1 <= self.session <= 4_294_967_295
-            or type(self.nonce) is not int
-            or not 1 <= self.nonce <= 18_446_744_073_709_551_615
-            or type(self.role) is not Role
-            or type(self.refusal) is not ErrorCode
-            or type(self.controller) is not bytes
-            or len(self.controller) != 16
-            or type(self.clock_us) is not int
-            or not 0 <= self.clock_us <= 18_446_744_073_709_551_615
-            or type(self.clock_ticks) is not int
-            or not 0 <= self.clock_ticks <= 18_446_744_073_709_551_615
-            or type(self.boot_count) is not int
-            or not 0 <= self.boot_count <= 4_294_967_295
-            or type(self.dose_count) is not int
-            or not 0 <= self.dose_count <= 18_446_744_073_709_551_615
-            or type(self.state) is not DeviceState
+            type(session) is not int
+            or not 1 <= session <= 4_294_967_295
+            or type(nonce) is not int
+            or not 1 <= nonce <= 18_446_744_073_709_551_615
+            or type(role) is not Role
+            or type(refusal) is not ErrorCode
+            or type(controller) is not bytes
+            or len(controller) != 16
+            or type(clock_us) is not int
+            or not 0 <= clock_us <= 18_446_744_073_709_551_615
+            or type(clock_ticks) is not int
+            or not 0 <= clock_ticks <= 18_446_744_073_709_551_615
+            or type(boot_count) is not int
+            or not 0 <= boot_count <= 4_294_967_295
+            or type(dose_count) is not int
+            or not 0 <= dose_count <= 18_446_744_073_709_551_615
+            or type(state) is not DeviceState
         ):
             self.LAYOUT.check(self)
 
@@ -1432,19 +1629,24 @@ class HelloReply(Reply):
             refusal = _ERROR_CODES.get(refusal)
             state = _DEVICE_STATES.get(state)
             if session >= 1 and nonce >= 1 and role is not None and refusal is not None and state is not None:
-                made = _new(cls)
-                _set(made, "session", session)
-                _set(made, "nonce", nonce)
-                _set(made, "role", role)
-                _set(made, "refusal", refusal)
-                _set(made, "controller", controller)
-                _set(made, "clock_us", clock_us)
-                _set(made, "clock_ticks", clock_ticks)
-                _set(made, "boot_count", boot_count)
-                _set(made, "dose_count", dose_count)
-                _set(made, "state", state)
-                return made
+                made: Any = _new(_HELLO_REPLY_OPEN)
+                made.session = session
+                made.nonce = nonce
+                made.role = role
+                made.refusal = refusal
+                made.controller = controller
+                made.clock_us = clock_us
+                made.clock_ticks = clock_ticks
+                made.boot_count = boot_count
+                made.dose_count = dose_count
+                made.state = state
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_HELLO_REPLY_OPEN: Final = still_open(HelloReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1464,7 +1666,7 @@ class Identify(Request):
 _IDENTIFY_REPLY: Final = Struct("<32s32s32s16sBI")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class IdentifyReply(Reply):
     """Answer to IDENTIFY.
 
@@ -1503,28 +1705,45 @@ class IdentifyReply(Reply):
         Whole("boot_count", "I", 0, 4_294_967_295),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        model: str,
+        serial_number: str,
+        firmware: str,
+        profile: str,
+        protocol_version: int,
+        boot_count: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _IDENTIFY_REPLY_OPEN)
+        made.model = model
+        made.serial_number = serial_number
+        made.firmware = firmware
+        made.profile = profile
+        made.protocol_version = protocol_version
+        made.boot_count = boot_count
+        made.__class__ = IdentifyReply
         if (
-            type(self.model) is not str
-            or len(self.model) > 32
-            or not self.model.isascii()
-            or not self.model.isprintable()
-            or type(self.serial_number) is not str
-            or len(self.serial_number) > 32
-            or not self.serial_number.isascii()
-            or not self.serial_number.isprintable()
-            or type(self.firmware) is not str
-            or len(self.firmware) > 32
-            or not self.firmware.isascii()
-            or not self.firmware.isprintable()
-            or type(self.profile) is not str
-            or len(self.profile) > 16
-            or not self.profile.isascii()
-            or not self.profile.isprintable()
-            or type(self.protocol_version) is not int
-            or not 1 <= self.protocol_version <= 255
-            or type(self.boot_count) is not int
-            or not 0 <= self.boot_count <= 4_294_967_295
+            type(model) is not str
+            or len(model) > 32
+            or not model.isascii()
+            or not model.isprintable()
+            or type(serial_number) is not str
+            or len(serial_number) > 32
+            or not serial_number.isascii()
+            or not serial_number.isprintable()
+            or type(firmware) is not str
+            or len(firmware) > 32
+            or not firmware.isascii()
+            or not firmware.isprintable()
+            or type(profile) is not str
+            or len(profile) > 16
+            or not profile.isascii()
+            or not profile.isprintable()
+            or type(protocol_version) is not int
+            or not 1 <= protocol_version <= 255
+            or type(boot_count) is not int
+            or not 0 <= boot_count <= 4_294_967_295
         ):
             self.LAYOUT.check(self)
 
@@ -1566,21 +1785,26 @@ class IdentifyReply(Reply):
                 and profile.isprintable()
                 and protocol_version >= 1
             ):
-                made = _new(cls)
-                _set(made, "model", model)
-                _set(made, "serial_number", serial_number)
-                _set(made, "firmware", firmware)
-                _set(made, "profile", profile)
-                _set(made, "protocol_version", protocol_version)
-                _set(made, "boot_count", boot_count)
-                return made
+                made: Any = _new(_IDENTIFY_REPLY_OPEN)
+                made.model = model
+                made.serial_number = serial_number
+                made.firmware = firmware
+                made.profile = profile
+                made.protocol_version = protocol_version
+                made.boot_count = boot_count
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_IDENTIFY_REPLY_OPEN: Final = still_open(IdentifyReply)
 
 
 _HANDSHAKE: Final = Struct("<B16sH")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Handshake(Request):
     """Carry the first message of a Noise handshake; the reply carries the second. Opens a channel that is
     nothing until its first authenticated frame.
@@ -1613,13 +1837,19 @@ class Handshake(Request):
         tail=Data("noise", 1, 64),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, purpose: HandshakePurpose, host_id: bytes, noise: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _HANDSHAKE_OPEN)
+        made.purpose = purpose
+        made.host_id = host_id
+        made.noise = noise
+        made.__class__ = Handshake
         if (
-            type(self.purpose) is not HandshakePurpose
-            or type(self.host_id) is not bytes
-            or len(self.host_id) != 16
-            or type(self.noise) is not bytes
-            or not 1 <= len(self.noise) <= 64
+            type(purpose) is not HandshakePurpose
+            or type(host_id) is not bytes
+            or len(host_id) != 16
+            or type(noise) is not bytes
+            or not 1 <= len(noise) <= 64
         ):
             self.LAYOUT.check(self)
 
@@ -1640,18 +1870,23 @@ class Handshake(Request):
                 and len(payload) == 19 + held
                 and 1 <= held <= 64
             ):
-                made = _new(cls)
-                _set(made, "purpose", purpose)
-                _set(made, "host_id", host_id)
-                _set(made, "noise", payload[19:])
-                return made
+                made: Any = _new(_HANDSHAKE_OPEN)
+                made.purpose = purpose
+                made.host_id = host_id
+                made.noise = payload[19:]
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_HANDSHAKE_OPEN: Final = still_open(Handshake)
 
 
 _HANDSHAKE_REPLY: Final = Struct("<IH")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class HandshakeReply(Reply):
     """Answer to HANDSHAKE.
 
@@ -1674,12 +1909,17 @@ class HandshakeReply(Reply):
         tail=Data("noise", 1, 64),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, session: int, noise: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _HANDSHAKE_REPLY_OPEN)
+        made.session = session
+        made.noise = noise
+        made.__class__ = HandshakeReply
         if (
-            type(self.session) is not int
-            or not 1 <= self.session <= 4_294_967_295
-            or type(self.noise) is not bytes
-            or not 1 <= len(self.noise) <= 64
+            type(session) is not int
+            or not 1 <= session <= 4_294_967_295
+            or type(noise) is not bytes
+            or not 1 <= len(noise) <= 64
         ):
             self.LAYOUT.check(self)
 
@@ -1694,17 +1934,22 @@ class HandshakeReply(Reply):
         if len(payload) >= 6:
             session, held = _HANDSHAKE_REPLY.unpack_from(payload)
             if session >= 1 and type(payload) is bytes and len(payload) == 6 + held and 1 <= held <= 64:
-                made = _new(cls)
-                _set(made, "session", session)
-                _set(made, "noise", payload[6:])
-                return made
+                made: Any = _new(_HANDSHAKE_REPLY_OPEN)
+                made.session = session
+                made.noise = payload[6:]
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_HANDSHAKE_REPLY_OPEN: Final = still_open(HandshakeReply)
 
 
 _PAIR: Final = Struct("<32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Pair(Request):
     """First frame of a channel for pairing: gives this host a key of its own. The reply may be asked for
     again on the same channel.
@@ -1729,12 +1974,16 @@ class Pair(Request):
         Text("host_name", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, host_name: str) -> None:
+        made: Any = self
+        _set(made, "__class__", _PAIR_OPEN)
+        made.host_name = host_name
+        made.__class__ = Pair
         if (
-            type(self.host_name) is not str
-            or len(self.host_name) > 32
-            or not self.host_name.isascii()
-            or not self.host_name.isprintable()
+            type(host_name) is not str
+            or len(host_name) > 32
+            or not host_name.isascii()
+            or not host_name.isprintable()
         ):
             self.LAYOUT.check(self)
 
@@ -1749,16 +1998,21 @@ class Pair(Request):
             (host_name,) = _PAIR.unpack(payload)
             host_name = host_name.rstrip(b"\0").decode("latin-1")
             if host_name.isascii() and host_name.isprintable():
-                made = _new(cls)
-                _set(made, "host_name", host_name)
-                return made
+                made: Any = _new(_PAIR_OPEN)
+                made.host_name = host_name
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_PAIR_OPEN: Final = still_open(Pair)
 
 
 _PAIR_REPLY: Final = Struct("<32sB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class PairReply(Reply):
     """Answer to PAIR.
 
@@ -1781,12 +2035,17 @@ class PairReply(Reply):
         Whole("hosts", "B", 1, 8),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, host_key: bytes, hosts: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _PAIR_REPLY_OPEN)
+        made.host_key = host_key
+        made.hosts = hosts
+        made.__class__ = PairReply
         if (
-            type(self.host_key) is not bytes
-            or len(self.host_key) != 32
-            or type(self.hosts) is not int
-            or not 1 <= self.hosts <= 8
+            type(host_key) is not bytes
+            or len(host_key) != 32
+            or type(hosts) is not int
+            or not 1 <= hosts <= 8
         ):
             self.LAYOUT.check(self)
 
@@ -1800,17 +2059,22 @@ class PairReply(Reply):
         if len(payload) == 33:
             host_key, hosts = _PAIR_REPLY.unpack(payload)
             if 1 <= hosts <= 8:
-                made = _new(cls)
-                _set(made, "host_key", host_key)
-                _set(made, "hosts", hosts)
-                return made
+                made: Any = _new(_PAIR_REPLY_OPEN)
+                made.host_key = host_key
+                made.hosts = hosts
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_PAIR_REPLY_OPEN: Final = still_open(PairReply)
 
 
 _UNPAIR: Final = Struct("<16s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Unpair(Request):
     """Erase the key of a host, with output off; its sessions end.
 
@@ -1834,8 +2098,12 @@ class Unpair(Request):
         Octets("host_id", 16),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.host_id) is not bytes or len(self.host_id) != 16:
+    def __init__(self, host_id: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _UNPAIR_OPEN)
+        made.host_id = host_id
+        made.__class__ = Unpair
+        if type(host_id) is not bytes or len(host_id) != 16:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -1847,16 +2115,21 @@ class Unpair(Request):
         """Read the values; every byte must belong to one."""
         if len(payload) == 16:
             (host_id,) = _UNPAIR.unpack(payload)
-            made = _new(cls)
-            _set(made, "host_id", host_id)
-            return made
+            made: Any = _new(_UNPAIR_OPEN)
+            made.host_id = host_id
+            made.__class__ = cls
+            whole: Self = made
+            return whole
         return cls.decode_by_field(payload)
+
+
+_UNPAIR_OPEN: Final = still_open(Unpair)
 
 
 _UNPAIR_REPLY: Final = Struct("<B")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class UnpairReply(Reply):
     """Answer to UNPAIR.
 
@@ -1875,8 +2148,12 @@ class UnpairReply(Reply):
         Whole("hosts", "B", 0, 8),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.hosts) is not int or not 0 <= self.hosts <= 8:
+    def __init__(self, hosts: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _UNPAIR_REPLY_OPEN)
+        made.hosts = hosts
+        made.__class__ = UnpairReply
+        if type(hosts) is not int or not 0 <= hosts <= 8:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -1889,10 +2166,15 @@ class UnpairReply(Reply):
         if len(payload) == 1:
             (hosts,) = _UNPAIR_REPLY.unpack(payload)
             if hosts <= 8:
-                made = _new(cls)
-                _set(made, "hosts", hosts)
-                return made
+                made: Any = _new(_UNPAIR_REPLY_OPEN)
+                made.hosts = hosts
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_UNPAIR_REPLY_OPEN: Final = still_open(UnpairReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1912,7 +2194,7 @@ class Pairings(Request):
 _PAIRINGS_REPLY: Final = Struct("<BIB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class PairingsReply(Reply):
     """Answer to PAIRINGS.
 
@@ -1939,15 +2221,21 @@ class PairingsReply(Reply):
         tail=Parts("hosts", 8, PairedHost),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, tries_left: int, locked_s: int, hosts: tuple[PairedHost, ...]) -> None:
+        made: Any = self
+        _set(made, "__class__", _PAIRINGS_REPLY_OPEN)
+        made.tries_left = tries_left
+        made.locked_s = locked_s
+        made.hosts = hosts
+        made.__class__ = PairingsReply
         if (
-            type(self.tries_left) is not int
-            or not 0 <= self.tries_left <= 3
-            or type(self.locked_s) is not int
-            or not 0 <= self.locked_s <= 4_294_967_295
-            or type(self.hosts) is not tuple
-            or len(self.hosts) > 8
-            or any(type(part) is not PairedHost for part in self.hosts)
+            type(tries_left) is not int
+            or not 0 <= tries_left <= 3
+            or type(locked_s) is not int
+            or not 0 <= locked_s <= 4_294_967_295
+            or type(hosts) is not tuple
+            or len(hosts) > 8
+            or any(type(part) is not PairedHost for part in hosts)
         ):
             self.LAYOUT.check(self)
 
@@ -1962,12 +2250,17 @@ class PairingsReply(Reply):
         if len(payload) >= 6:
             tries_left, locked_s, held = _PAIRINGS_REPLY.unpack_from(payload)
             if tries_left <= 3 and held <= 8 and len(payload) == 6 + 48 * held:
-                made = _new(cls)
-                _set(made, "tries_left", tries_left)
-                _set(made, "locked_s", locked_s)
-                _set(made, "hosts", PairedHost.decode_row(payload, 6))
-                return made
+                made: Any = _new(_PAIRINGS_REPLY_OPEN)
+                made.tries_left = tries_left
+                made.locked_s = locked_s
+                made.hosts = PairedHost.decode_row(payload, 6)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_PAIRINGS_REPLY_OPEN: Final = still_open(PairingsReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1987,7 +2280,7 @@ class Capabilities(Request):
 _CAPABILITIES_REPLY: Final = Struct("<IIIIBBIIIIIIIQH")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class CapabilitiesReply(Reply):
     """Answer to CAPABILITIES.
 
@@ -2062,38 +2355,73 @@ class CapabilitiesReply(Reply):
         Whole("max_image_bytes", "H", 1, 65_535),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        tick_ns: int,
+        step_na: int,
+        guard_ns: int,
+        recovery_min_ns: int,
+        slots: int,
+        max_areas: int,
+        max_contact_na: int,
+        max_total_na: int,
+        min_width_ns: int,
+        max_width_ns: int,
+        max_rate_mhz: int,
+        rail_mv: int,
+        discharge_ohm: int,
+        min_ramp_ns: int,
+        max_image_bytes: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _CAPABILITIES_REPLY_OPEN)
+        made.tick_ns = tick_ns
+        made.step_na = step_na
+        made.guard_ns = guard_ns
+        made.recovery_min_ns = recovery_min_ns
+        made.slots = slots
+        made.max_areas = max_areas
+        made.max_contact_na = max_contact_na
+        made.max_total_na = max_total_na
+        made.min_width_ns = min_width_ns
+        made.max_width_ns = max_width_ns
+        made.max_rate_mhz = max_rate_mhz
+        made.rail_mv = rail_mv
+        made.discharge_ohm = discharge_ohm
+        made.min_ramp_ns = min_ramp_ns
+        made.max_image_bytes = max_image_bytes
+        made.__class__ = CapabilitiesReply
         if (
-            type(self.tick_ns) is not int
-            or not 1 <= self.tick_ns <= 1_000_000
-            or type(self.step_na) is not int
-            or not 1 <= self.step_na <= 10_000_000
-            or type(self.guard_ns) is not int
-            or not 0 <= self.guard_ns <= 10_000_000
-            or type(self.recovery_min_ns) is not int
-            or not 0 <= self.recovery_min_ns <= 100_000_000
-            or type(self.slots) is not int
-            or not 1 <= self.slots <= 16
-            or type(self.max_areas) is not int
-            or not 1 <= self.max_areas <= 8
-            or type(self.max_contact_na) is not int
-            or not 0 <= self.max_contact_na <= 150_000_000
-            or type(self.max_total_na) is not int
-            or not 0 <= self.max_total_na <= 150_000_000
-            or type(self.min_width_ns) is not int
-            or not 1 <= self.min_width_ns <= 10_000_000
-            or type(self.max_width_ns) is not int
-            or not 1 <= self.max_width_ns <= 200_000_000
-            or type(self.max_rate_mhz) is not int
-            or not 1 <= self.max_rate_mhz <= 20_000_000
-            or type(self.rail_mv) is not int
-            or not 1 <= self.rail_mv <= 500_000
-            or type(self.discharge_ohm) is not int
-            or not 0 <= self.discharge_ohm <= 1_000_000
-            or type(self.min_ramp_ns) is not int
-            or not 0 <= self.min_ramp_ns <= 60_000_000_000
-            or type(self.max_image_bytes) is not int
-            or not 1 <= self.max_image_bytes <= 65_535
+            type(tick_ns) is not int
+            or not 1 <= tick_ns <= 1_000_000
+            or type(step_na) is not int
+            or not 1 <= step_na <= 10_000_000
+            or type(guard_ns) is not int
+            or not 0 <= guard_ns <= 10_000_000
+            or type(recovery_min_ns) is not int
+            or not 0 <= recovery_min_ns <= 100_000_000
+            or type(slots) is not int
+            or not 1 <= slots <= 16
+            or type(max_areas) is not int
+            or not 1 <= max_areas <= 8
+            or type(max_contact_na) is not int
+            or not 0 <= max_contact_na <= 150_000_000
+            or type(max_total_na) is not int
+            or not 0 <= max_total_na <= 150_000_000
+            or type(min_width_ns) is not int
+            or not 1 <= min_width_ns <= 10_000_000
+            or type(max_width_ns) is not int
+            or not 1 <= max_width_ns <= 200_000_000
+            or type(max_rate_mhz) is not int
+            or not 1 <= max_rate_mhz <= 20_000_000
+            or type(rail_mv) is not int
+            or not 1 <= rail_mv <= 500_000
+            or type(discharge_ohm) is not int
+            or not 0 <= discharge_ohm <= 1_000_000
+            or type(min_ramp_ns) is not int
+            or not 0 <= min_ramp_ns <= 60_000_000_000
+            or type(max_image_bytes) is not int
+            or not 1 <= max_image_bytes <= 65_535
         ):
             self.LAYOUT.check(self)
 
@@ -2155,24 +2483,29 @@ class CapabilitiesReply(Reply):
                 and min_ramp_ns <= 60_000_000_000
                 and max_image_bytes >= 1
             ):
-                made = _new(cls)
-                _set(made, "tick_ns", tick_ns)
-                _set(made, "step_na", step_na)
-                _set(made, "guard_ns", guard_ns)
-                _set(made, "recovery_min_ns", recovery_min_ns)
-                _set(made, "slots", slots)
-                _set(made, "max_areas", max_areas)
-                _set(made, "max_contact_na", max_contact_na)
-                _set(made, "max_total_na", max_total_na)
-                _set(made, "min_width_ns", min_width_ns)
-                _set(made, "max_width_ns", max_width_ns)
-                _set(made, "max_rate_mhz", max_rate_mhz)
-                _set(made, "rail_mv", rail_mv)
-                _set(made, "discharge_ohm", discharge_ohm)
-                _set(made, "min_ramp_ns", min_ramp_ns)
-                _set(made, "max_image_bytes", max_image_bytes)
-                return made
+                made: Any = _new(_CAPABILITIES_REPLY_OPEN)
+                made.tick_ns = tick_ns
+                made.step_na = step_na
+                made.guard_ns = guard_ns
+                made.recovery_min_ns = recovery_min_ns
+                made.slots = slots
+                made.max_areas = max_areas
+                made.max_contact_na = max_contact_na
+                made.max_total_na = max_total_na
+                made.min_width_ns = min_width_ns
+                made.max_width_ns = max_width_ns
+                made.max_rate_mhz = max_rate_mhz
+                made.rail_mv = rail_mv
+                made.discharge_ohm = discharge_ohm
+                made.min_ramp_ns = min_ramp_ns
+                made.max_image_bytes = max_image_bytes
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_CAPABILITIES_REPLY_OPEN: Final = still_open(CapabilitiesReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -2192,7 +2525,7 @@ class Ports(Request):
 _PORTS_REPLY: Final = Struct("<B")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class PortsReply(Reply):
     """Answer to PORTS.
 
@@ -2211,12 +2544,12 @@ class PortsReply(Reply):
         tail=Parts("ports", 16, PortInfo),
     )
 
-    def __post_init__(self) -> None:
-        if (
-            type(self.ports) is not tuple
-            or len(self.ports) > 16
-            or any(type(part) is not PortInfo for part in self.ports)
-        ):
+    def __init__(self, ports: tuple[PortInfo, ...]) -> None:
+        made: Any = self
+        _set(made, "__class__", _PORTS_REPLY_OPEN)
+        made.ports = ports
+        made.__class__ = PortsReply
+        if type(ports) is not tuple or len(ports) > 16 or any(type(part) is not PortInfo for part in ports):
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -2230,10 +2563,15 @@ class PortsReply(Reply):
         if len(payload) >= 1:
             (held,) = _PORTS_REPLY.unpack_from(payload)
             if held <= 16 and len(payload) == 1 + 4 * held:
-                made = _new(cls)
-                _set(made, "ports", PortInfo.decode_row(payload, 1))
-                return made
+                made: Any = _new(_PORTS_REPLY_OPEN)
+                made.ports = PortInfo.decode_row(payload, 1)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_PORTS_REPLY_OPEN: Final = still_open(PortsReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -2253,7 +2591,7 @@ class Status(Request):
 _STATUS_REPLY: Final = Struct("<QQIBBBBB32sQQI16sHIIQB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class StatusReply(Reply):
     """Answer to STATUS.
 
@@ -2340,41 +2678,82 @@ class StatusReply(Reply):
         tail=Wholes("amplitudes_na", 8, "I", 0, 150_000_000),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        clock_us: int,
+        clock_ticks: int,
+        boot_count: int,
+        state: DeviceState,
+        output_on: bool,
+        stop_cause: StopCause,
+        fault: FaultCode,
+        active_slot: int,
+        image_sha256: bytes,
+        dose_count: int,
+        dose_number: int,
+        dead_man_us: int,
+        controller: bytes,
+        battery_permille: int,
+        events_dropped: int,
+        frames_refused: int,
+        log_next: int,
+        amplitudes_na: tuple[int, ...],
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _STATUS_REPLY_OPEN)
+        made.clock_us = clock_us
+        made.clock_ticks = clock_ticks
+        made.boot_count = boot_count
+        made.state = state
+        made.output_on = output_on
+        made.stop_cause = stop_cause
+        made.fault = fault
+        made.active_slot = active_slot
+        made.image_sha256 = image_sha256
+        made.dose_count = dose_count
+        made.dose_number = dose_number
+        made.dead_man_us = dead_man_us
+        made.controller = controller
+        made.battery_permille = battery_permille
+        made.events_dropped = events_dropped
+        made.frames_refused = frames_refused
+        made.log_next = log_next
+        made.amplitudes_na = amplitudes_na
+        made.__class__ = StatusReply
         if (
-            type(self.clock_us) is not int
-            or not 0 <= self.clock_us <= 18_446_744_073_709_551_615
-            or type(self.clock_ticks) is not int
-            or not 0 <= self.clock_ticks <= 18_446_744_073_709_551_615
-            or type(self.boot_count) is not int
-            or not 0 <= self.boot_count <= 4_294_967_295
-            or type(self.state) is not DeviceState
-            or type(self.output_on) is not bool
-            or type(self.stop_cause) is not StopCause
-            or type(self.fault) is not FaultCode
-            or type(self.active_slot) is not int
-            or not 0 <= self.active_slot <= 255
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
-            or type(self.dose_count) is not int
-            or not 0 <= self.dose_count <= 18_446_744_073_709_551_615
-            or type(self.dose_number) is not int
-            or not 0 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.dead_man_us) is not int
-            or not 0 <= self.dead_man_us <= 4_294_967_295
-            or type(self.controller) is not bytes
-            or len(self.controller) != 16
-            or type(self.battery_permille) is not int
-            or not 0 <= self.battery_permille <= 1000
-            or type(self.events_dropped) is not int
-            or not 0 <= self.events_dropped <= 4_294_967_295
-            or type(self.frames_refused) is not int
-            or not 0 <= self.frames_refused <= 4_294_967_295
-            or type(self.log_next) is not int
-            or not 1 <= self.log_next <= 18_446_744_073_709_551_615
-            or type(self.amplitudes_na) is not tuple
-            or len(self.amplitudes_na) > 8
-            or any(type(part) is not int or not 0 <= part <= 150_000_000 for part in self.amplitudes_na)
+            type(clock_us) is not int
+            or not 0 <= clock_us <= 18_446_744_073_709_551_615
+            or type(clock_ticks) is not int
+            or not 0 <= clock_ticks <= 18_446_744_073_709_551_615
+            or type(boot_count) is not int
+            or not 0 <= boot_count <= 4_294_967_295
+            or type(state) is not DeviceState
+            or type(output_on) is not bool
+            or type(stop_cause) is not StopCause
+            or type(fault) is not FaultCode
+            or type(active_slot) is not int
+            or not 0 <= active_slot <= 255
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
+            or type(dose_count) is not int
+            or not 0 <= dose_count <= 18_446_744_073_709_551_615
+            or type(dose_number) is not int
+            or not 0 <= dose_number <= 18_446_744_073_709_551_615
+            or type(dead_man_us) is not int
+            or not 0 <= dead_man_us <= 4_294_967_295
+            or type(controller) is not bytes
+            or len(controller) != 16
+            or type(battery_permille) is not int
+            or not 0 <= battery_permille <= 1000
+            or type(events_dropped) is not int
+            or not 0 <= events_dropped <= 4_294_967_295
+            or type(frames_refused) is not int
+            or not 0 <= frames_refused <= 4_294_967_295
+            or type(log_next) is not int
+            or not 1 <= log_next <= 18_446_744_073_709_551_615
+            or type(amplitudes_na) is not tuple
+            or len(amplitudes_na) > 8
+            or any(type(part) is not int or not 0 <= part <= 150_000_000 for part in amplitudes_na)
         ):
             self.LAYOUT.check(self)
 
@@ -2440,33 +2819,38 @@ class StatusReply(Reply):
                 and len(payload) == 112 + 4 * held
                 and max(amplitudes_na := _U32S[held].unpack_from(payload, 112), default=0) <= 150_000_000
             ):
-                made = _new(cls)
-                _set(made, "clock_us", clock_us)
-                _set(made, "clock_ticks", clock_ticks)
-                _set(made, "boot_count", boot_count)
-                _set(made, "state", state)
-                _set(made, "output_on", output_on == 1)
-                _set(made, "stop_cause", stop_cause)
-                _set(made, "fault", fault)
-                _set(made, "active_slot", active_slot)
-                _set(made, "image_sha256", image_sha256)
-                _set(made, "dose_count", dose_count)
-                _set(made, "dose_number", dose_number)
-                _set(made, "dead_man_us", dead_man_us)
-                _set(made, "controller", controller)
-                _set(made, "battery_permille", battery_permille)
-                _set(made, "events_dropped", events_dropped)
-                _set(made, "frames_refused", frames_refused)
-                _set(made, "log_next", log_next)
-                _set(made, "amplitudes_na", amplitudes_na)
-                return made
+                made: Any = _new(_STATUS_REPLY_OPEN)
+                made.clock_us = clock_us
+                made.clock_ticks = clock_ticks
+                made.boot_count = boot_count
+                made.state = state
+                made.output_on = output_on == 1
+                made.stop_cause = stop_cause
+                made.fault = fault
+                made.active_slot = active_slot
+                made.image_sha256 = image_sha256
+                made.dose_count = dose_count
+                made.dose_number = dose_number
+                made.dead_man_us = dead_man_us
+                made.controller = controller
+                made.battery_permille = battery_permille
+                made.events_dropped = events_dropped
+                made.frames_refused = frames_refused
+                made.log_next = log_next
+                made.amplitudes_na = amplitudes_na
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_STATUS_REPLY_OPEN: Final = still_open(StatusReply)
 
 
 _LOAD_BEGIN: Final = Struct("<BH32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class LoadBegin(Request):
     """Empty a slot that is neither armed nor delivering and open it for an image.
 
@@ -2498,14 +2882,20 @@ class LoadBegin(Request):
         Octets("image_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, length: int, image_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _LOAD_BEGIN_OPEN)
+        made.slot = slot
+        made.length = length
+        made.image_sha256 = image_sha256
+        made.__class__ = LoadBegin
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.length) is not int
-            or not 1 <= self.length <= 65_535
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(length) is not int
+            or not 1 <= length <= 65_535
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -2519,18 +2909,23 @@ class LoadBegin(Request):
         if len(payload) == 35:
             slot, length, image_sha256 = _LOAD_BEGIN.unpack(payload)
             if slot <= 15 and length >= 1:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "length", length)
-                _set(made, "image_sha256", image_sha256)
-                return made
+                made: Any = _new(_LOAD_BEGIN_OPEN)
+                made.slot = slot
+                made.length = length
+                made.image_sha256 = image_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_LOAD_BEGIN_OPEN: Final = still_open(LoadBegin)
 
 
 _LOAD_BEGIN_REPLY: Final = Struct("<BH")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class LoadBeginReply(Reply):
     """Answer to LOAD_BEGIN.
 
@@ -2553,12 +2948,17 @@ class LoadBeginReply(Reply):
         Whole("expected_offset", "H", 0, 65_535),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, expected_offset: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _LOAD_BEGIN_REPLY_OPEN)
+        made.slot = slot
+        made.expected_offset = expected_offset
+        made.__class__ = LoadBeginReply
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.expected_offset) is not int
-            or not 0 <= self.expected_offset <= 65_535
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(expected_offset) is not int
+            or not 0 <= expected_offset <= 65_535
         ):
             self.LAYOUT.check(self)
 
@@ -2572,17 +2972,22 @@ class LoadBeginReply(Reply):
         if len(payload) == 3:
             slot, expected_offset = _LOAD_BEGIN_REPLY.unpack(payload)
             if slot <= 15:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "expected_offset", expected_offset)
-                return made
+                made: Any = _new(_LOAD_BEGIN_REPLY_OPEN)
+                made.slot = slot
+                made.expected_offset = expected_offset
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_LOAD_BEGIN_REPLY_OPEN: Final = still_open(LoadBeginReply)
 
 
 _LOAD_CHUNK: Final = Struct("<BHH")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class LoadChunk(Request):
     """Carry the next piece of the image. Pieces come in order, without gaps; they are short, so that a
     heartbeat is never held up by one.
@@ -2615,14 +3020,20 @@ class LoadChunk(Request):
         tail=Data("data", 1, 128),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, offset: int, data: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _LOAD_CHUNK_OPEN)
+        made.slot = slot
+        made.offset = offset
+        made.data = data
+        made.__class__ = LoadChunk
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.offset) is not int
-            or not 0 <= self.offset <= 65_535
-            or type(self.data) is not bytes
-            or not 1 <= len(self.data) <= 128
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(offset) is not int
+            or not 0 <= offset <= 65_535
+            or type(data) is not bytes
+            or not 1 <= len(data) <= 128
         ):
             self.LAYOUT.check(self)
 
@@ -2637,18 +3048,23 @@ class LoadChunk(Request):
         if len(payload) >= 5:
             slot, offset, held = _LOAD_CHUNK.unpack_from(payload)
             if slot <= 15 and type(payload) is bytes and len(payload) == 5 + held and 1 <= held <= 128:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "offset", offset)
-                _set(made, "data", payload[5:])
-                return made
+                made: Any = _new(_LOAD_CHUNK_OPEN)
+                made.slot = slot
+                made.offset = offset
+                made.data = payload[5:]
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_LOAD_CHUNK_OPEN: Final = still_open(LoadChunk)
 
 
 _LOAD_CHUNK_REPLY: Final = Struct("<BH")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class LoadChunkReply(Reply):
     """Answer to LOAD_CHUNK.
 
@@ -2671,12 +3087,17 @@ class LoadChunkReply(Reply):
         Whole("expected_offset", "H", 0, 65_535),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, expected_offset: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _LOAD_CHUNK_REPLY_OPEN)
+        made.slot = slot
+        made.expected_offset = expected_offset
+        made.__class__ = LoadChunkReply
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.expected_offset) is not int
-            or not 0 <= self.expected_offset <= 65_535
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(expected_offset) is not int
+            or not 0 <= expected_offset <= 65_535
         ):
             self.LAYOUT.check(self)
 
@@ -2690,17 +3111,22 @@ class LoadChunkReply(Reply):
         if len(payload) == 3:
             slot, expected_offset = _LOAD_CHUNK_REPLY.unpack(payload)
             if slot <= 15:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "expected_offset", expected_offset)
-                return made
+                made: Any = _new(_LOAD_CHUNK_REPLY_OPEN)
+                made.slot = slot
+                made.expected_offset = expected_offset
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_LOAD_CHUNK_REPLY_OPEN: Final = still_open(LoadChunkReply)
 
 
 _LOAD_COMMIT: Final = Struct("<B32sB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class LoadCommit(Request):
     """Complete the slot: the device parses the image, judges it by its own limits, computes the digest and
     only then makes it valid.
@@ -2733,15 +3159,21 @@ class LoadCommit(Request):
         tail=Parts("ranges", 8, RangeOfArea),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, approval_sha256: bytes, ranges: tuple[RangeOfArea, ...]) -> None:
+        made: Any = self
+        _set(made, "__class__", _LOAD_COMMIT_OPEN)
+        made.slot = slot
+        made.approval_sha256 = approval_sha256
+        made.ranges = ranges
+        made.__class__ = LoadCommit
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.approval_sha256) is not bytes
-            or len(self.approval_sha256) != 32
-            or type(self.ranges) is not tuple
-            or len(self.ranges) > 8
-            or any(type(part) is not RangeOfArea for part in self.ranges)
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(approval_sha256) is not bytes
+            or len(approval_sha256) != 32
+            or type(ranges) is not tuple
+            or len(ranges) > 8
+            or any(type(part) is not RangeOfArea for part in ranges)
         ):
             self.LAYOUT.check(self)
 
@@ -2756,18 +3188,23 @@ class LoadCommit(Request):
         if len(payload) >= 34:
             slot, approval_sha256, held = _LOAD_COMMIT.unpack_from(payload)
             if slot <= 15 and held <= 8 and len(payload) == 34 + 13 * held:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "approval_sha256", approval_sha256)
-                _set(made, "ranges", RangeOfArea.decode_row(payload, 34))
-                return made
+                made: Any = _new(_LOAD_COMMIT_OPEN)
+                made.slot = slot
+                made.approval_sha256 = approval_sha256
+                made.ranges = RangeOfArea.decode_row(payload, 34)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_LOAD_COMMIT_OPEN: Final = still_open(LoadCommit)
 
 
 _LOAD_COMMIT_REPLY: Final = Struct("<B32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class LoadCommitReply(Reply):
     """Answer to LOAD_COMMIT.
 
@@ -2790,12 +3227,17 @@ class LoadCommitReply(Reply):
         Octets("image_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, image_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _LOAD_COMMIT_REPLY_OPEN)
+        made.slot = slot
+        made.image_sha256 = image_sha256
+        made.__class__ = LoadCommitReply
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -2809,17 +3251,22 @@ class LoadCommitReply(Reply):
         if len(payload) == 33:
             slot, image_sha256 = _LOAD_COMMIT_REPLY.unpack(payload)
             if slot <= 15:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "image_sha256", image_sha256)
-                return made
+                made: Any = _new(_LOAD_COMMIT_REPLY_OPEN)
+                made.slot = slot
+                made.image_sha256 = image_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_LOAD_COMMIT_REPLY_OPEN: Final = still_open(LoadCommitReply)
 
 
 _SLOT_INFO: Final = Struct("<B")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SlotInfo(Request):
     """Read what a slot holds.
 
@@ -2843,8 +3290,12 @@ class SlotInfo(Request):
         Whole("slot", "B", 0, 15),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
+    def __init__(self, slot: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _SLOT_INFO_OPEN)
+        made.slot = slot
+        made.__class__ = SlotInfo
+        if type(slot) is not int or not 0 <= slot <= 15:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -2857,16 +3308,21 @@ class SlotInfo(Request):
         if len(payload) == 1:
             (slot,) = _SLOT_INFO.unpack(payload)
             if slot <= 15:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                return made
+                made: Any = _new(_SLOT_INFO_OPEN)
+                made.slot = slot
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_SLOT_INFO_OPEN: Final = still_open(SlotInfo)
 
 
 _SLOT_INFO_REPLY: Final = Struct("<BBH32s32sB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SlotInfoReply(Reply):
     """Answer to SLOT_INFO.
 
@@ -2905,20 +3361,37 @@ class SlotInfoReply(Reply):
         tail=Parts("ranges", 8, RangeOfArea),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        slot: int,
+        state: SlotState,
+        length: int,
+        image_sha256: bytes,
+        approval_sha256: bytes,
+        ranges: tuple[RangeOfArea, ...],
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _SLOT_INFO_REPLY_OPEN)
+        made.slot = slot
+        made.state = state
+        made.length = length
+        made.image_sha256 = image_sha256
+        made.approval_sha256 = approval_sha256
+        made.ranges = ranges
+        made.__class__ = SlotInfoReply
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.state) is not SlotState
-            or type(self.length) is not int
-            or not 0 <= self.length <= 65_535
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
-            or type(self.approval_sha256) is not bytes
-            or len(self.approval_sha256) != 32
-            or type(self.ranges) is not tuple
-            or len(self.ranges) > 8
-            or any(type(part) is not RangeOfArea for part in self.ranges)
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(state) is not SlotState
+            or type(length) is not int
+            or not 0 <= length <= 65_535
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
+            or type(approval_sha256) is not bytes
+            or len(approval_sha256) != 32
+            or type(ranges) is not tuple
+            or len(ranges) > 8
+            or any(type(part) is not RangeOfArea for part in ranges)
         ):
             self.LAYOUT.check(self)
 
@@ -2941,21 +3414,26 @@ class SlotInfoReply(Reply):
             slot, state, length, image_sha256, approval_sha256, held = _SLOT_INFO_REPLY.unpack_from(payload)
             state = _SLOT_STATES.get(state)
             if slot <= 15 and state is not None and held <= 8 and len(payload) == 69 + 13 * held:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "state", state)
-                _set(made, "length", length)
-                _set(made, "image_sha256", image_sha256)
-                _set(made, "approval_sha256", approval_sha256)
-                _set(made, "ranges", RangeOfArea.decode_row(payload, 69))
-                return made
+                made: Any = _new(_SLOT_INFO_REPLY_OPEN)
+                made.slot = slot
+                made.state = state
+                made.length = length
+                made.image_sha256 = image_sha256
+                made.approval_sha256 = approval_sha256
+                made.ranges = RangeOfArea.decode_row(payload, 69)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_SLOT_INFO_REPLY_OPEN: Final = still_open(SlotInfoReply)
 
 
 _ARM: Final = Struct("<BB32s32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Arm(Request):
     """Prepare a start: returns a token that is valid for 2 s, once. Another ARM replaces it.
 
@@ -2991,15 +3469,22 @@ class Arm(Request):
         Octets("approval_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, kind: ArmKind, slot: int, image_sha256: bytes, approval_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _ARM_OPEN)
+        made.kind = kind
+        made.slot = slot
+        made.image_sha256 = image_sha256
+        made.approval_sha256 = approval_sha256
+        made.__class__ = Arm
         if (
-            type(self.kind) is not ArmKind
-            or type(self.slot) is not int
-            or not 0 <= self.slot <= 255
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
-            or type(self.approval_sha256) is not bytes
-            or len(self.approval_sha256) != 32
+            type(kind) is not ArmKind
+            or type(slot) is not int
+            or not 0 <= slot <= 255
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
+            or type(approval_sha256) is not bytes
+            or len(approval_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -3014,19 +3499,24 @@ class Arm(Request):
             kind, slot, image_sha256, approval_sha256 = _ARM.unpack(payload)
             kind = _ARM_KINDS.get(kind)
             if kind is not None:
-                made = _new(cls)
-                _set(made, "kind", kind)
-                _set(made, "slot", slot)
-                _set(made, "image_sha256", image_sha256)
-                _set(made, "approval_sha256", approval_sha256)
-                return made
+                made: Any = _new(_ARM_OPEN)
+                made.kind = kind
+                made.slot = slot
+                made.image_sha256 = image_sha256
+                made.approval_sha256 = approval_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_ARM_OPEN: Final = still_open(Arm)
 
 
 _ARM_REPLY: Final = Struct("<QIQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ArmReply(Reply):
     """Answer to ARM.
 
@@ -3053,14 +3543,20 @@ class ArmReply(Reply):
         Whole("dose_count", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, token: int, valid_us: int, dose_count: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _ARM_REPLY_OPEN)
+        made.token = token
+        made.valid_us = valid_us
+        made.dose_count = dose_count
+        made.__class__ = ArmReply
         if (
-            type(self.token) is not int
-            or not 1 <= self.token <= 18_446_744_073_709_551_615
-            or type(self.valid_us) is not int
-            or not 0 <= self.valid_us <= 2_000_000
-            or type(self.dose_count) is not int
-            or not 0 <= self.dose_count <= 18_446_744_073_709_551_615
+            type(token) is not int
+            or not 1 <= token <= 18_446_744_073_709_551_615
+            or type(valid_us) is not int
+            or not 0 <= valid_us <= 2_000_000
+            or type(dose_count) is not int
+            or not 0 <= dose_count <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3074,18 +3570,23 @@ class ArmReply(Reply):
         if len(payload) == 20:
             token, valid_us, dose_count = _ARM_REPLY.unpack(payload)
             if token >= 1 and valid_us <= 2_000_000:
-                made = _new(cls)
-                _set(made, "token", token)
-                _set(made, "valid_us", valid_us)
-                _set(made, "dose_count", dose_count)
-                return made
+                made: Any = _new(_ARM_REPLY_OPEN)
+                made.token = token
+                made.valid_us = valid_us
+                made.dose_count = dose_count
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_ARM_REPLY_OPEN: Final = still_open(ArmReply)
 
 
 _FIRE: Final = Struct("<QQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Fire(Request):
     """Start the armed program at its ramp. The device makes the dose record durable before the first pulse.
 
@@ -3113,12 +3614,17 @@ class Fire(Request):
         Whole("expected_dose_count", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, token: int, expected_dose_count: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _FIRE_OPEN)
+        made.token = token
+        made.expected_dose_count = expected_dose_count
+        made.__class__ = Fire
         if (
-            type(self.token) is not int
-            or not 1 <= self.token <= 18_446_744_073_709_551_615
-            or type(self.expected_dose_count) is not int
-            or not 0 <= self.expected_dose_count <= 18_446_744_073_709_551_615
+            type(token) is not int
+            or not 1 <= token <= 18_446_744_073_709_551_615
+            or type(expected_dose_count) is not int
+            or not 0 <= expected_dose_count <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3132,17 +3638,22 @@ class Fire(Request):
         if len(payload) == 16:
             token, expected_dose_count = _FIRE.unpack(payload)
             if token >= 1:
-                made = _new(cls)
-                _set(made, "token", token)
-                _set(made, "expected_dose_count", expected_dose_count)
-                return made
+                made: Any = _new(_FIRE_OPEN)
+                made.token = token
+                made.expected_dose_count = expected_dose_count
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_FIRE_OPEN: Final = still_open(Fire)
 
 
 _FIRE_REPLY: Final = Struct("<QQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class FireReply(Reply):
     """Answer to FIRE.
 
@@ -3165,12 +3676,17 @@ class FireReply(Reply):
         Whole("start_tick", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, dose_number: int, start_tick: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _FIRE_REPLY_OPEN)
+        made.dose_number = dose_number
+        made.start_tick = start_tick
+        made.__class__ = FireReply
         if (
-            type(self.dose_number) is not int
-            or not 1 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.start_tick) is not int
-            or not 0 <= self.start_tick <= 18_446_744_073_709_551_615
+            type(dose_number) is not int
+            or not 1 <= dose_number <= 18_446_744_073_709_551_615
+            or type(start_tick) is not int
+            or not 0 <= start_tick <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3184,17 +3700,22 @@ class FireReply(Reply):
         if len(payload) == 16:
             dose_number, start_tick = _FIRE_REPLY.unpack(payload)
             if dose_number >= 1:
-                made = _new(cls)
-                _set(made, "dose_number", dose_number)
-                _set(made, "start_tick", start_tick)
-                return made
+                made: Any = _new(_FIRE_REPLY_OPEN)
+                made.dose_number = dose_number
+                made.start_tick = start_tick
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_FIRE_REPLY_OPEN: Final = still_open(FireReply)
 
 
 _IMPEDANCE_FIRE: Final = Struct("<QQQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ImpedanceFire(Request):
     """Start the armed impedance program. It counts as a dose and ends by itself; IMPEDANCE_RESULT follows.
 
@@ -3226,14 +3747,20 @@ class ImpedanceFire(Request):
         Whole("contact_mask", "Q", 1, 8_589_934_591),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, token: int, expected_dose_count: int, contact_mask: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _IMPEDANCE_FIRE_OPEN)
+        made.token = token
+        made.expected_dose_count = expected_dose_count
+        made.contact_mask = contact_mask
+        made.__class__ = ImpedanceFire
         if (
-            type(self.token) is not int
-            or not 1 <= self.token <= 18_446_744_073_709_551_615
-            or type(self.expected_dose_count) is not int
-            or not 0 <= self.expected_dose_count <= 18_446_744_073_709_551_615
-            or type(self.contact_mask) is not int
-            or not 1 <= self.contact_mask <= 8_589_934_591
+            type(token) is not int
+            or not 1 <= token <= 18_446_744_073_709_551_615
+            or type(expected_dose_count) is not int
+            or not 0 <= expected_dose_count <= 18_446_744_073_709_551_615
+            or type(contact_mask) is not int
+            or not 1 <= contact_mask <= 8_589_934_591
         ):
             self.LAYOUT.check(self)
 
@@ -3247,18 +3774,23 @@ class ImpedanceFire(Request):
         if len(payload) == 24:
             token, expected_dose_count, contact_mask = _IMPEDANCE_FIRE.unpack(payload)
             if token >= 1 and 1 <= contact_mask <= 8_589_934_591:
-                made = _new(cls)
-                _set(made, "token", token)
-                _set(made, "expected_dose_count", expected_dose_count)
-                _set(made, "contact_mask", contact_mask)
-                return made
+                made: Any = _new(_IMPEDANCE_FIRE_OPEN)
+                made.token = token
+                made.expected_dose_count = expected_dose_count
+                made.contact_mask = contact_mask
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_IMPEDANCE_FIRE_OPEN: Final = still_open(ImpedanceFire)
 
 
 _IMPEDANCE_FIRE_REPLY: Final = Struct("<QQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ImpedanceFireReply(Reply):
     """Answer to IMPEDANCE_FIRE.
 
@@ -3281,12 +3813,17 @@ class ImpedanceFireReply(Reply):
         Whole("start_tick", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, dose_number: int, start_tick: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _IMPEDANCE_FIRE_REPLY_OPEN)
+        made.dose_number = dose_number
+        made.start_tick = start_tick
+        made.__class__ = ImpedanceFireReply
         if (
-            type(self.dose_number) is not int
-            or not 1 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.start_tick) is not int
-            or not 0 <= self.start_tick <= 18_446_744_073_709_551_615
+            type(dose_number) is not int
+            or not 1 <= dose_number <= 18_446_744_073_709_551_615
+            or type(start_tick) is not int
+            or not 0 <= start_tick <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3300,17 +3837,22 @@ class ImpedanceFireReply(Reply):
         if len(payload) == 16:
             dose_number, start_tick = _IMPEDANCE_FIRE_REPLY.unpack(payload)
             if dose_number >= 1:
-                made = _new(cls)
-                _set(made, "dose_number", dose_number)
-                _set(made, "start_tick", start_tick)
-                return made
+                made: Any = _new(_IMPEDANCE_FIRE_REPLY_OPEN)
+                made.dose_number = dose_number
+                made.start_tick = start_tick
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_IMPEDANCE_FIRE_REPLY_OPEN: Final = still_open(ImpedanceFireReply)
 
 
 _SET_AMPLITUDE: Final = Struct("<QBII")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SetAmplitude(Request):
     """Change the amplitude of one area of the dose under way, from the next unit on: one step upward, or any
     number of steps downward, or to zero.
@@ -3347,16 +3889,23 @@ class SetAmplitude(Request):
         Whole("to_na", "I", 0, 150_000_000),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, dose_number: int, area: int, from_na: int, to_na: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _SET_AMPLITUDE_OPEN)
+        made.dose_number = dose_number
+        made.area = area
+        made.from_na = from_na
+        made.to_na = to_na
+        made.__class__ = SetAmplitude
         if (
-            type(self.dose_number) is not int
-            or not 1 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.area) is not int
-            or not 0 <= self.area <= 7
-            or type(self.from_na) is not int
-            or not 0 <= self.from_na <= 150_000_000
-            or type(self.to_na) is not int
-            or not 0 <= self.to_na <= 150_000_000
+            type(dose_number) is not int
+            or not 1 <= dose_number <= 18_446_744_073_709_551_615
+            or type(area) is not int
+            or not 0 <= area <= 7
+            or type(from_na) is not int
+            or not 0 <= from_na <= 150_000_000
+            or type(to_na) is not int
+            or not 0 <= to_na <= 150_000_000
         ):
             self.LAYOUT.check(self)
 
@@ -3370,19 +3919,24 @@ class SetAmplitude(Request):
         if len(payload) == 17:
             dose_number, area, from_na, to_na = _SET_AMPLITUDE.unpack(payload)
             if dose_number >= 1 and area <= 7 and from_na <= 150_000_000 and to_na <= 150_000_000:
-                made = _new(cls)
-                _set(made, "dose_number", dose_number)
-                _set(made, "area", area)
-                _set(made, "from_na", from_na)
-                _set(made, "to_na", to_na)
-                return made
+                made: Any = _new(_SET_AMPLITUDE_OPEN)
+                made.dose_number = dose_number
+                made.area = area
+                made.from_na = from_na
+                made.to_na = to_na
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_SET_AMPLITUDE_OPEN: Final = still_open(SetAmplitude)
 
 
 _SET_AMPLITUDE_REPLY: Final = Struct("<QBIQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SetAmplitudeReply(Reply):
     """Answer to SET_AMPLITUDE.
 
@@ -3413,16 +3967,23 @@ class SetAmplitudeReply(Reply):
         Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, dose_number: int, area: int, amplitude_na: int, at_tick: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _SET_AMPLITUDE_REPLY_OPEN)
+        made.dose_number = dose_number
+        made.area = area
+        made.amplitude_na = amplitude_na
+        made.at_tick = at_tick
+        made.__class__ = SetAmplitudeReply
         if (
-            type(self.dose_number) is not int
-            or not 1 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.area) is not int
-            or not 0 <= self.area <= 7
-            or type(self.amplitude_na) is not int
-            or not 0 <= self.amplitude_na <= 150_000_000
-            or type(self.at_tick) is not int
-            or not 0 <= self.at_tick <= 18_446_744_073_709_551_615
+            type(dose_number) is not int
+            or not 1 <= dose_number <= 18_446_744_073_709_551_615
+            or type(area) is not int
+            or not 0 <= area <= 7
+            or type(amplitude_na) is not int
+            or not 0 <= amplitude_na <= 150_000_000
+            or type(at_tick) is not int
+            or not 0 <= at_tick <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3436,13 +3997,18 @@ class SetAmplitudeReply(Reply):
         if len(payload) == 21:
             dose_number, area, amplitude_na, at_tick = _SET_AMPLITUDE_REPLY.unpack(payload)
             if dose_number >= 1 and area <= 7 and amplitude_na <= 150_000_000:
-                made = _new(cls)
-                _set(made, "dose_number", dose_number)
-                _set(made, "area", area)
-                _set(made, "amplitude_na", amplitude_na)
-                _set(made, "at_tick", at_tick)
-                return made
+                made: Any = _new(_SET_AMPLITUDE_REPLY_OPEN)
+                made.dose_number = dose_number
+                made.area = area
+                made.amplitude_na = amplitude_na
+                made.at_tick = at_tick
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_SET_AMPLITUDE_REPLY_OPEN: Final = still_open(SetAmplitudeReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -3462,7 +4028,7 @@ class SoftStop(Request):
 _SOFT_STOP_REPLY: Final = Struct("<BQQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SoftStopReply(Reply):
     """Answer to SOFT_STOP.
 
@@ -3489,13 +4055,19 @@ class SoftStopReply(Reply):
         Whole("silent_tick", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, state: DeviceState, at_tick: int, silent_tick: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _SOFT_STOP_REPLY_OPEN)
+        made.state = state
+        made.at_tick = at_tick
+        made.silent_tick = silent_tick
+        made.__class__ = SoftStopReply
         if (
-            type(self.state) is not DeviceState
-            or type(self.at_tick) is not int
-            or not 0 <= self.at_tick <= 18_446_744_073_709_551_615
-            or type(self.silent_tick) is not int
-            or not 0 <= self.silent_tick <= 18_446_744_073_709_551_615
+            type(state) is not DeviceState
+            or type(at_tick) is not int
+            or not 0 <= at_tick <= 18_446_744_073_709_551_615
+            or type(silent_tick) is not int
+            or not 0 <= silent_tick <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3510,12 +4082,17 @@ class SoftStopReply(Reply):
             state, at_tick, silent_tick = _SOFT_STOP_REPLY.unpack(payload)
             state = _DEVICE_STATES.get(state)
             if state is not None:
-                made = _new(cls)
-                _set(made, "state", state)
-                _set(made, "at_tick", at_tick)
-                _set(made, "silent_tick", silent_tick)
-                return made
+                made: Any = _new(_SOFT_STOP_REPLY_OPEN)
+                made.state = state
+                made.at_tick = at_tick
+                made.silent_tick = silent_tick
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_SOFT_STOP_REPLY_OPEN: Final = still_open(SoftStopReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -3537,7 +4114,7 @@ class Stop(Request):
 _STOP_REPLY: Final = Struct("<BBBQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class StopReply(Reply):
     """Answer to STOP.
 
@@ -3568,13 +4145,20 @@ class StopReply(Reply):
         Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, state: DeviceState, stop_cause: StopCause, output_on: bool, at_tick: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _STOP_REPLY_OPEN)
+        made.state = state
+        made.stop_cause = stop_cause
+        made.output_on = output_on
+        made.at_tick = at_tick
+        made.__class__ = StopReply
         if (
-            type(self.state) is not DeviceState
-            or type(self.stop_cause) is not StopCause
-            or type(self.output_on) is not bool
-            or type(self.at_tick) is not int
-            or not 0 <= self.at_tick <= 18_446_744_073_709_551_615
+            type(state) is not DeviceState
+            or type(stop_cause) is not StopCause
+            or type(output_on) is not bool
+            or type(at_tick) is not int
+            or not 0 <= at_tick <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3590,13 +4174,18 @@ class StopReply(Reply):
             state = _DEVICE_STATES.get(state)
             stop_cause = _STOP_CAUSES.get(stop_cause)
             if state is not None and stop_cause is not None and output_on <= 1:
-                made = _new(cls)
-                _set(made, "state", state)
-                _set(made, "stop_cause", stop_cause)
-                _set(made, "output_on", output_on == 1)
-                _set(made, "at_tick", at_tick)
-                return made
+                made: Any = _new(_STOP_REPLY_OPEN)
+                made.state = state
+                made.stop_cause = stop_cause
+                made.output_on = output_on == 1
+                made.at_tick = at_tick
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_STOP_REPLY_OPEN: Final = still_open(StopReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -3616,7 +4205,7 @@ class EmergencyStop(Request):
 _EMERGENCY_STOP_REPLY: Final = Struct("<BBBQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class EmergencyStopReply(Reply):
     """Answer to EMERGENCY_STOP.
 
@@ -3647,13 +4236,20 @@ class EmergencyStopReply(Reply):
         Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, state: DeviceState, stop_cause: StopCause, output_on: bool, at_tick: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _EMERGENCY_STOP_REPLY_OPEN)
+        made.state = state
+        made.stop_cause = stop_cause
+        made.output_on = output_on
+        made.at_tick = at_tick
+        made.__class__ = EmergencyStopReply
         if (
-            type(self.state) is not DeviceState
-            or type(self.stop_cause) is not StopCause
-            or type(self.output_on) is not bool
-            or type(self.at_tick) is not int
-            or not 0 <= self.at_tick <= 18_446_744_073_709_551_615
+            type(state) is not DeviceState
+            or type(stop_cause) is not StopCause
+            or type(output_on) is not bool
+            or type(at_tick) is not int
+            or not 0 <= at_tick <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3669,19 +4265,24 @@ class EmergencyStopReply(Reply):
             state = _DEVICE_STATES.get(state)
             stop_cause = _STOP_CAUSES.get(stop_cause)
             if state is not None and stop_cause is not None and output_on <= 1:
-                made = _new(cls)
-                _set(made, "state", state)
-                _set(made, "stop_cause", stop_cause)
-                _set(made, "output_on", output_on == 1)
-                _set(made, "at_tick", at_tick)
-                return made
+                made: Any = _new(_EMERGENCY_STOP_REPLY_OPEN)
+                made.state = state
+                made.stop_cause = stop_cause
+                made.output_on = output_on == 1
+                made.at_tick = at_tick
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_EMERGENCY_STOP_REPLY_OPEN: Final = still_open(EmergencyStopReply)
 
 
 _CLEAR: Final = Struct("<BB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Clear(Request):
     """Release the latch of a stop or fault, with output off. Names what it releases, so that a newer fault
     stays.
@@ -3710,8 +4311,13 @@ class Clear(Request):
         Member("fault", FaultCode),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.stop_cause) is not StopCause or type(self.fault) is not FaultCode:
+    def __init__(self, stop_cause: StopCause, fault: FaultCode) -> None:
+        made: Any = self
+        _set(made, "__class__", _CLEAR_OPEN)
+        made.stop_cause = stop_cause
+        made.fault = fault
+        made.__class__ = Clear
+        if type(stop_cause) is not StopCause or type(fault) is not FaultCode:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -3726,17 +4332,22 @@ class Clear(Request):
             stop_cause = _STOP_CAUSES.get(stop_cause)
             fault = _FAULT_CODES.get(fault)
             if stop_cause is not None and fault is not None:
-                made = _new(cls)
-                _set(made, "stop_cause", stop_cause)
-                _set(made, "fault", fault)
-                return made
+                made: Any = _new(_CLEAR_OPEN)
+                made.stop_cause = stop_cause
+                made.fault = fault
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_CLEAR_OPEN: Final = still_open(Clear)
 
 
 _CLEAR_REPLY: Final = Struct("<B")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ClearReply(Reply):
     """Answer to CLEAR.
 
@@ -3755,8 +4366,12 @@ class ClearReply(Reply):
         Member("state", DeviceState),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.state) is not DeviceState:
+    def __init__(self, state: DeviceState) -> None:
+        made: Any = self
+        _set(made, "__class__", _CLEAR_REPLY_OPEN)
+        made.state = state
+        made.__class__ = ClearReply
+        if type(state) is not DeviceState:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -3770,16 +4385,21 @@ class ClearReply(Reply):
             (state,) = _CLEAR_REPLY.unpack(payload)
             state = _DEVICE_STATES.get(state)
             if state is not None:
-                made = _new(cls)
-                _set(made, "state", state)
-                return made
+                made: Any = _new(_CLEAR_REPLY_OPEN)
+                made.state = state
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_CLEAR_REPLY_OPEN: Final = still_open(ClearReply)
 
 
 _HEARTBEAT: Final = Struct("<II")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Heartbeat(Request):
     """The host lives: its user interface and journal have moved their tokens within the last second.
 
@@ -3807,12 +4427,17 @@ class Heartbeat(Request):
         Whole("journal_token", "I", 0, 4_294_967_295),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, ui_token: int, journal_token: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _HEARTBEAT_OPEN)
+        made.ui_token = ui_token
+        made.journal_token = journal_token
+        made.__class__ = Heartbeat
         if (
-            type(self.ui_token) is not int
-            or not 0 <= self.ui_token <= 4_294_967_295
-            or type(self.journal_token) is not int
-            or not 0 <= self.journal_token <= 4_294_967_295
+            type(ui_token) is not int
+            or not 0 <= ui_token <= 4_294_967_295
+            or type(journal_token) is not int
+            or not 0 <= journal_token <= 4_294_967_295
         ):
             self.LAYOUT.check(self)
 
@@ -3825,17 +4450,22 @@ class Heartbeat(Request):
         """Read the values; every byte must belong to one."""
         if len(payload) == 8:
             ui_token, journal_token = _HEARTBEAT.unpack(payload)
-            made = _new(cls)
-            _set(made, "ui_token", ui_token)
-            _set(made, "journal_token", journal_token)
-            return made
+            made: Any = _new(_HEARTBEAT_OPEN)
+            made.ui_token = ui_token
+            made.journal_token = journal_token
+            made.__class__ = cls
+            whole: Self = made
+            return whole
         return cls.decode_by_field(payload)
+
+
+_HEARTBEAT_OPEN: Final = still_open(Heartbeat)
 
 
 _HEARTBEAT_REPLY: Final = Struct("<QQBBQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class HeartbeatReply(Reply):
     """Answer to HEARTBEAT.
 
@@ -3870,16 +4500,31 @@ class HeartbeatReply(Reply):
         Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        clock_us: int,
+        clock_ticks: int,
+        state: DeviceState,
+        living: bool,
+        dose_number: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _HEARTBEAT_REPLY_OPEN)
+        made.clock_us = clock_us
+        made.clock_ticks = clock_ticks
+        made.state = state
+        made.living = living
+        made.dose_number = dose_number
+        made.__class__ = HeartbeatReply
         if (
-            type(self.clock_us) is not int
-            or not 0 <= self.clock_us <= 18_446_744_073_709_551_615
-            or type(self.clock_ticks) is not int
-            or not 0 <= self.clock_ticks <= 18_446_744_073_709_551_615
-            or type(self.state) is not DeviceState
-            or type(self.living) is not bool
-            or type(self.dose_number) is not int
-            or not 0 <= self.dose_number <= 18_446_744_073_709_551_615
+            type(clock_us) is not int
+            or not 0 <= clock_us <= 18_446_744_073_709_551_615
+            or type(clock_ticks) is not int
+            or not 0 <= clock_ticks <= 18_446_744_073_709_551_615
+            or type(state) is not DeviceState
+            or type(living) is not bool
+            or type(dose_number) is not int
+            or not 0 <= dose_number <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -3900,20 +4545,25 @@ class HeartbeatReply(Reply):
             clock_us, clock_ticks, state, living, dose_number = _HEARTBEAT_REPLY.unpack(payload)
             state = _DEVICE_STATES.get(state)
             if state is not None and living <= 1:
-                made = _new(cls)
-                _set(made, "clock_us", clock_us)
-                _set(made, "clock_ticks", clock_ticks)
-                _set(made, "state", state)
-                _set(made, "living", living == 1)
-                _set(made, "dose_number", dose_number)
-                return made
+                made: Any = _new(_HEARTBEAT_REPLY_OPEN)
+                made.clock_us = clock_us
+                made.clock_ticks = clock_ticks
+                made.state = state
+                made.living = living == 1
+                made.dose_number = dose_number
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_HEARTBEAT_REPLY_OPEN: Final = still_open(HeartbeatReply)
 
 
 _CLOCK_SYNC: Final = Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ClockSync(Request):
     """Compare clocks.
 
@@ -3937,8 +4587,12 @@ class ClockSync(Request):
         Whole("host_ns", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.host_ns) is not int or not 0 <= self.host_ns <= 18_446_744_073_709_551_615:
+    def __init__(self, host_ns: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _CLOCK_SYNC_OPEN)
+        made.host_ns = host_ns
+        made.__class__ = ClockSync
+        if type(host_ns) is not int or not 0 <= host_ns <= 18_446_744_073_709_551_615:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -3950,16 +4604,21 @@ class ClockSync(Request):
         """Read the values; every byte must belong to one."""
         if len(payload) == 8:
             (host_ns,) = _CLOCK_SYNC.unpack(payload)
-            made = _new(cls)
-            _set(made, "host_ns", host_ns)
-            return made
+            made: Any = _new(_CLOCK_SYNC_OPEN)
+            made.host_ns = host_ns
+            made.__class__ = cls
+            whole: Self = made
+            return whole
         return cls.decode_by_field(payload)
+
+
+_CLOCK_SYNC_OPEN: Final = still_open(ClockSync)
 
 
 _CLOCK_SYNC_REPLY: Final = Struct("<QQQI")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ClockSyncReply(Reply):
     """Answer to CLOCK_SYNC.
 
@@ -3990,16 +4649,23 @@ class ClockSyncReply(Reply):
         Whole("tick_ns", "I", 1, 4_294_967_295),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, host_ns: int, received_ticks: int, sent_ticks: int, tick_ns: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _CLOCK_SYNC_REPLY_OPEN)
+        made.host_ns = host_ns
+        made.received_ticks = received_ticks
+        made.sent_ticks = sent_ticks
+        made.tick_ns = tick_ns
+        made.__class__ = ClockSyncReply
         if (
-            type(self.host_ns) is not int
-            or not 0 <= self.host_ns <= 18_446_744_073_709_551_615
-            or type(self.received_ticks) is not int
-            or not 0 <= self.received_ticks <= 18_446_744_073_709_551_615
-            or type(self.sent_ticks) is not int
-            or not 0 <= self.sent_ticks <= 18_446_744_073_709_551_615
-            or type(self.tick_ns) is not int
-            or not 1 <= self.tick_ns <= 4_294_967_295
+            type(host_ns) is not int
+            or not 0 <= host_ns <= 18_446_744_073_709_551_615
+            or type(received_ticks) is not int
+            or not 0 <= received_ticks <= 18_446_744_073_709_551_615
+            or type(sent_ticks) is not int
+            or not 0 <= sent_ticks <= 18_446_744_073_709_551_615
+            or type(tick_ns) is not int
+            or not 1 <= tick_ns <= 4_294_967_295
         ):
             self.LAYOUT.check(self)
 
@@ -4013,19 +4679,24 @@ class ClockSyncReply(Reply):
         if len(payload) == 28:
             host_ns, received_ticks, sent_ticks, tick_ns = _CLOCK_SYNC_REPLY.unpack(payload)
             if tick_ns >= 1:
-                made = _new(cls)
-                _set(made, "host_ns", host_ns)
-                _set(made, "received_ticks", received_ticks)
-                _set(made, "sent_ticks", sent_ticks)
-                _set(made, "tick_ns", tick_ns)
-                return made
+                made: Any = _new(_CLOCK_SYNC_REPLY_OPEN)
+                made.host_ns = host_ns
+                made.received_ticks = received_ticks
+                made.sent_ticks = sent_ticks
+                made.tick_ns = tick_ns
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_CLOCK_SYNC_REPLY_OPEN: Final = still_open(ClockSyncReply)
 
 
 _QUERY_COMMAND: Final = Struct("<II")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class QueryCommand(Request):
     """Ask the device's own record what became of a command, also of an earlier session.
 
@@ -4053,12 +4724,17 @@ class QueryCommand(Request):
         Whole("command_id", "I", 1, 4_294_967_295),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, session: int, command_id: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _QUERY_COMMAND_OPEN)
+        made.session = session
+        made.command_id = command_id
+        made.__class__ = QueryCommand
         if (
-            type(self.session) is not int
-            or not 1 <= self.session <= 4_294_967_295
-            or type(self.command_id) is not int
-            or not 1 <= self.command_id <= 4_294_967_295
+            type(session) is not int
+            or not 1 <= session <= 4_294_967_295
+            or type(command_id) is not int
+            or not 1 <= command_id <= 4_294_967_295
         ):
             self.LAYOUT.check(self)
 
@@ -4072,17 +4748,22 @@ class QueryCommand(Request):
         if len(payload) == 8:
             session, command_id = _QUERY_COMMAND.unpack(payload)
             if session >= 1 and command_id >= 1:
-                made = _new(cls)
-                _set(made, "session", session)
-                _set(made, "command_id", command_id)
-                return made
+                made: Any = _new(_QUERY_COMMAND_OPEN)
+                made.session = session
+                made.command_id = command_id
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_QUERY_COMMAND_OPEN: Final = still_open(QueryCommand)
 
 
 _QUERY_COMMAND_REPLY: Final = Struct("<IIBBBH")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class QueryCommandReply(Reply):
     """Answer to QUERY_COMMAND.
 
@@ -4121,18 +4802,35 @@ class QueryCommandReply(Reply):
         tail=Data("reply", 0, 128),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        session: int,
+        command_id: int,
+        outcome: CommandOutcome,
+        command_type: int,
+        error: ErrorCode,
+        reply: bytes,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _QUERY_COMMAND_REPLY_OPEN)
+        made.session = session
+        made.command_id = command_id
+        made.outcome = outcome
+        made.command_type = command_type
+        made.error = error
+        made.reply = reply
+        made.__class__ = QueryCommandReply
         if (
-            type(self.session) is not int
-            or not 1 <= self.session <= 4_294_967_295
-            or type(self.command_id) is not int
-            or not 1 <= self.command_id <= 4_294_967_295
-            or type(self.outcome) is not CommandOutcome
-            or type(self.command_type) is not int
-            or not 0 <= self.command_type <= 255
-            or type(self.error) is not ErrorCode
-            or type(self.reply) is not bytes
-            or not 0 <= len(self.reply) <= 128
+            type(session) is not int
+            or not 1 <= session <= 4_294_967_295
+            or type(command_id) is not int
+            or not 1 <= command_id <= 4_294_967_295
+            or type(outcome) is not CommandOutcome
+            or type(command_type) is not int
+            or not 0 <= command_type <= 255
+            or type(error) is not ErrorCode
+            or type(reply) is not bytes
+            or not 0 <= len(reply) <= 128
         ):
             self.LAYOUT.check(self)
 
@@ -4171,21 +4869,26 @@ class QueryCommandReply(Reply):
                 and len(payload) == 13 + held
                 and 0 <= held <= 128
             ):
-                made = _new(cls)
-                _set(made, "session", session)
-                _set(made, "command_id", command_id)
-                _set(made, "outcome", outcome)
-                _set(made, "command_type", command_type)
-                _set(made, "error", error)
-                _set(made, "reply", payload[13:])
-                return made
+                made: Any = _new(_QUERY_COMMAND_REPLY_OPEN)
+                made.session = session
+                made.command_id = command_id
+                made.outcome = outcome
+                made.command_type = command_type
+                made.error = error
+                made.reply = payload[13:]
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_QUERY_COMMAND_REPLY_OPEN: Final = still_open(QueryCommandReply)
 
 
 _DOSE: Final = Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Dose(Request):
     """Read the record of one dose.
 
@@ -4209,8 +4912,12 @@ class Dose(Request):
         Whole("dose_number", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.dose_number) is not int or not 0 <= self.dose_number <= 18_446_744_073_709_551_615:
+    def __init__(self, dose_number: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _DOSE_OPEN)
+        made.dose_number = dose_number
+        made.__class__ = Dose
+        if type(dose_number) is not int or not 0 <= dose_number <= 18_446_744_073_709_551_615:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -4222,16 +4929,21 @@ class Dose(Request):
         """Read the values; every byte must belong to one."""
         if len(payload) == 8:
             (dose_number,) = _DOSE.unpack(payload)
-            made = _new(cls)
-            _set(made, "dose_number", dose_number)
-            return made
+            made: Any = _new(_DOSE_OPEN)
+            made.dose_number = dose_number
+            made.__class__ = cls
+            whole: Self = made
+            return whole
         return cls.decode_by_field(payload)
+
+
+_DOSE_OPEN: Final = still_open(Dose)
 
 
 _DOSE_REPLY: Final = Struct("<QBB32sIQQBBBQB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class DoseReply(Reply):
     """Answer to DOSE.
 
@@ -4294,29 +5006,58 @@ class DoseReply(Reply):
         tail=Parts("areas", 8, AreaDose),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        dose_number: int,
+        kind: ArmKind,
+        slot: int,
+        image_sha256: bytes,
+        boot_count: int,
+        start_tick: int,
+        end_tick: int,
+        running: bool,
+        stop_cause: StopCause,
+        fault: FaultCode,
+        compliance_pulses: int,
+        areas: tuple[AreaDose, ...],
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _DOSE_REPLY_OPEN)
+        made.dose_number = dose_number
+        made.kind = kind
+        made.slot = slot
+        made.image_sha256 = image_sha256
+        made.boot_count = boot_count
+        made.start_tick = start_tick
+        made.end_tick = end_tick
+        made.running = running
+        made.stop_cause = stop_cause
+        made.fault = fault
+        made.compliance_pulses = compliance_pulses
+        made.areas = areas
+        made.__class__ = DoseReply
         if (
-            type(self.dose_number) is not int
-            or not 1 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.kind) is not ArmKind
-            or type(self.slot) is not int
-            or not 0 <= self.slot <= 255
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
-            or type(self.boot_count) is not int
-            or not 0 <= self.boot_count <= 4_294_967_295
-            or type(self.start_tick) is not int
-            or not 0 <= self.start_tick <= 18_446_744_073_709_551_615
-            or type(self.end_tick) is not int
-            or not 0 <= self.end_tick <= 18_446_744_073_709_551_615
-            or type(self.running) is not bool
-            or type(self.stop_cause) is not StopCause
-            or type(self.fault) is not FaultCode
-            or type(self.compliance_pulses) is not int
-            or not 0 <= self.compliance_pulses <= 18_446_744_073_709_551_615
-            or type(self.areas) is not tuple
-            or len(self.areas) > 8
-            or any(type(part) is not AreaDose for part in self.areas)
+            type(dose_number) is not int
+            or not 1 <= dose_number <= 18_446_744_073_709_551_615
+            or type(kind) is not ArmKind
+            or type(slot) is not int
+            or not 0 <= slot <= 255
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
+            or type(boot_count) is not int
+            or not 0 <= boot_count <= 4_294_967_295
+            or type(start_tick) is not int
+            or not 0 <= start_tick <= 18_446_744_073_709_551_615
+            or type(end_tick) is not int
+            or not 0 <= end_tick <= 18_446_744_073_709_551_615
+            or type(running) is not bool
+            or type(stop_cause) is not StopCause
+            or type(fault) is not FaultCode
+            or type(compliance_pulses) is not int
+            or not 0 <= compliance_pulses <= 18_446_744_073_709_551_615
+            or type(areas) is not tuple
+            or len(areas) > 8
+            or any(type(part) is not AreaDose for part in areas)
         ):
             self.LAYOUT.check(self)
 
@@ -4368,27 +5109,32 @@ class DoseReply(Reply):
                 and held <= 8
                 and len(payload) == 74 + 25 * held
             ):
-                made = _new(cls)
-                _set(made, "dose_number", dose_number)
-                _set(made, "kind", kind)
-                _set(made, "slot", slot)
-                _set(made, "image_sha256", image_sha256)
-                _set(made, "boot_count", boot_count)
-                _set(made, "start_tick", start_tick)
-                _set(made, "end_tick", end_tick)
-                _set(made, "running", running == 1)
-                _set(made, "stop_cause", stop_cause)
-                _set(made, "fault", fault)
-                _set(made, "compliance_pulses", compliance_pulses)
-                _set(made, "areas", AreaDose.decode_row(payload, 74))
-                return made
+                made: Any = _new(_DOSE_REPLY_OPEN)
+                made.dose_number = dose_number
+                made.kind = kind
+                made.slot = slot
+                made.image_sha256 = image_sha256
+                made.boot_count = boot_count
+                made.start_tick = start_tick
+                made.end_tick = end_tick
+                made.running = running == 1
+                made.stop_cause = stop_cause
+                made.fault = fault
+                made.compliance_pulses = compliance_pulses
+                made.areas = AreaDose.decode_row(payload, 74)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_DOSE_REPLY_OPEN: Final = still_open(DoseReply)
 
 
 _COUNTERS: Final = Struct("<B")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Counters(Request):
     """Read the life-long charge counters, from a contact on; ask again with next_contact until it is 0.
 
@@ -4412,8 +5158,12 @@ class Counters(Request):
         Whole("first_contact", "B", 1, 255),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.first_contact) is not int or not 1 <= self.first_contact <= 255:
+    def __init__(self, first_contact: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _COUNTERS_OPEN)
+        made.first_contact = first_contact
+        made.__class__ = Counters
+        if type(first_contact) is not int or not 1 <= first_contact <= 255:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -4426,16 +5176,21 @@ class Counters(Request):
         if len(payload) == 1:
             (first_contact,) = _COUNTERS.unpack(payload)
             if first_contact >= 1:
-                made = _new(cls)
-                _set(made, "first_contact", first_contact)
-                return made
+                made: Any = _new(_COUNTERS_OPEN)
+                made.first_contact = first_contact
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_COUNTERS_OPEN: Final = still_open(Counters)
 
 
 _COUNTERS_REPLY: Final = Struct("<IQQBB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class CountersReply(Reply):
     """Answer to COUNTERS.
 
@@ -4470,19 +5225,34 @@ class CountersReply(Reply):
         tail=Parts("contacts", 16, ContactDose),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        boot_count: int,
+        session_count: int,
+        dose_count: int,
+        next_contact: int,
+        contacts: tuple[ContactDose, ...],
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _COUNTERS_REPLY_OPEN)
+        made.boot_count = boot_count
+        made.session_count = session_count
+        made.dose_count = dose_count
+        made.next_contact = next_contact
+        made.contacts = contacts
+        made.__class__ = CountersReply
         if (
-            type(self.boot_count) is not int
-            or not 0 <= self.boot_count <= 4_294_967_295
-            or type(self.session_count) is not int
-            or not 0 <= self.session_count <= 18_446_744_073_709_551_615
-            or type(self.dose_count) is not int
-            or not 0 <= self.dose_count <= 18_446_744_073_709_551_615
-            or type(self.next_contact) is not int
-            or not 0 <= self.next_contact <= 255
-            or type(self.contacts) is not tuple
-            or len(self.contacts) > 16
-            or any(type(part) is not ContactDose for part in self.contacts)
+            type(boot_count) is not int
+            or not 0 <= boot_count <= 4_294_967_295
+            or type(session_count) is not int
+            or not 0 <= session_count <= 18_446_744_073_709_551_615
+            or type(dose_count) is not int
+            or not 0 <= dose_count <= 18_446_744_073_709_551_615
+            or type(next_contact) is not int
+            or not 0 <= next_contact <= 255
+            or type(contacts) is not tuple
+            or len(contacts) > 16
+            or any(type(part) is not ContactDose for part in contacts)
         ):
             self.LAYOUT.check(self)
 
@@ -4503,20 +5273,25 @@ class CountersReply(Reply):
         if len(payload) >= 22:
             boot_count, session_count, dose_count, next_contact, held = _COUNTERS_REPLY.unpack_from(payload)
             if held <= 16 and len(payload) == 22 + 45 * held:
-                made = _new(cls)
-                _set(made, "boot_count", boot_count)
-                _set(made, "session_count", session_count)
-                _set(made, "dose_count", dose_count)
-                _set(made, "next_contact", next_contact)
-                _set(made, "contacts", ContactDose.decode_row(payload, 22))
-                return made
+                made: Any = _new(_COUNTERS_REPLY_OPEN)
+                made.boot_count = boot_count
+                made.session_count = session_count
+                made.dose_count = dose_count
+                made.next_contact = next_contact
+                made.contacts = ContactDose.decode_row(payload, 22)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_COUNTERS_REPLY_OPEN: Final = still_open(CountersReply)
 
 
 _EVENT_LOG: Final = Struct("<QB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class EventLog(Request):
     """Read the event log from an index on; ask again with the last index + 1 until next_index.
 
@@ -4544,12 +5319,17 @@ class EventLog(Request):
         Whole("max_records", "B", 1, 24),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, first_index: int, max_records: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _EVENT_LOG_OPEN)
+        made.first_index = first_index
+        made.max_records = max_records
+        made.__class__ = EventLog
         if (
-            type(self.first_index) is not int
-            or not 1 <= self.first_index <= 18_446_744_073_709_551_615
-            or type(self.max_records) is not int
-            or not 1 <= self.max_records <= 24
+            type(first_index) is not int
+            or not 1 <= first_index <= 18_446_744_073_709_551_615
+            or type(max_records) is not int
+            or not 1 <= max_records <= 24
         ):
             self.LAYOUT.check(self)
 
@@ -4563,17 +5343,22 @@ class EventLog(Request):
         if len(payload) == 9:
             first_index, max_records = _EVENT_LOG.unpack(payload)
             if first_index >= 1 and 1 <= max_records <= 24:
-                made = _new(cls)
-                _set(made, "first_index", first_index)
-                _set(made, "max_records", max_records)
-                return made
+                made: Any = _new(_EVENT_LOG_OPEN)
+                made.first_index = first_index
+                made.max_records = max_records
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_EVENT_LOG_OPEN: Final = still_open(EventLog)
 
 
 _EVENT_LOG_REPLY: Final = Struct("<QQB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class EventLogReply(Reply):
     """Answer to EVENT_LOG.
 
@@ -4600,15 +5385,21 @@ class EventLogReply(Reply):
         tail=Parts("records", 24, EventRecord),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, oldest_index: int, next_index: int, records: tuple[EventRecord, ...]) -> None:
+        made: Any = self
+        _set(made, "__class__", _EVENT_LOG_REPLY_OPEN)
+        made.oldest_index = oldest_index
+        made.next_index = next_index
+        made.records = records
+        made.__class__ = EventLogReply
         if (
-            type(self.oldest_index) is not int
-            or not 1 <= self.oldest_index <= 18_446_744_073_709_551_615
-            or type(self.next_index) is not int
-            or not 1 <= self.next_index <= 18_446_744_073_709_551_615
-            or type(self.records) is not tuple
-            or len(self.records) > 24
-            or any(type(part) is not EventRecord for part in self.records)
+            type(oldest_index) is not int
+            or not 1 <= oldest_index <= 18_446_744_073_709_551_615
+            or type(next_index) is not int
+            or not 1 <= next_index <= 18_446_744_073_709_551_615
+            or type(records) is not tuple
+            or len(records) > 24
+            or any(type(part) is not EventRecord for part in records)
         ):
             self.LAYOUT.check(self)
 
@@ -4623,12 +5414,17 @@ class EventLogReply(Reply):
         if len(payload) >= 17:
             oldest_index, next_index, held = _EVENT_LOG_REPLY.unpack_from(payload)
             if oldest_index >= 1 and next_index >= 1 and held <= 24 and len(payload) == 17 + 38 * held:
-                made = _new(cls)
-                _set(made, "oldest_index", oldest_index)
-                _set(made, "next_index", next_index)
-                _set(made, "records", EventRecord.decode_row(payload, 17))
-                return made
+                made: Any = _new(_EVENT_LOG_REPLY_OPEN)
+                made.oldest_index = oldest_index
+                made.next_index = next_index
+                made.records = EventRecord.decode_row(payload, 17)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_EVENT_LOG_REPLY_OPEN: Final = still_open(EventLogReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -4648,7 +5444,7 @@ class ImpedanceRead(Request):
 _IMPEDANCE_READ_REPLY: Final = Struct("<QB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ImpedanceReadReply(Reply):
     """Answer to IMPEDANCE_READ.
 
@@ -4671,13 +5467,18 @@ class ImpedanceReadReply(Reply):
         tail=Parts("readings", 33, ContactReading),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, dose_number: int, readings: tuple[ContactReading, ...]) -> None:
+        made: Any = self
+        _set(made, "__class__", _IMPEDANCE_READ_REPLY_OPEN)
+        made.dose_number = dose_number
+        made.readings = readings
+        made.__class__ = ImpedanceReadReply
         if (
-            type(self.dose_number) is not int
-            or not 0 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.readings) is not tuple
-            or len(self.readings) > 33
-            or any(type(part) is not ContactReading for part in self.readings)
+            type(dose_number) is not int
+            or not 0 <= dose_number <= 18_446_744_073_709_551_615
+            or type(readings) is not tuple
+            or len(readings) > 33
+            or any(type(part) is not ContactReading for part in readings)
         ):
             self.LAYOUT.check(self)
 
@@ -4692,11 +5493,16 @@ class ImpedanceReadReply(Reply):
         if len(payload) >= 9:
             dose_number, held = _IMPEDANCE_READ_REPLY.unpack_from(payload)
             if held <= 33 and len(payload) == 9 + 15 * held:
-                made = _new(cls)
-                _set(made, "dose_number", dose_number)
-                _set(made, "readings", ContactReading.decode_row(payload, 9))
-                return made
+                made: Any = _new(_IMPEDANCE_READ_REPLY_OPEN)
+                made.dose_number = dose_number
+                made.readings = ContactReading.decode_row(payload, 9)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_IMPEDANCE_READ_REPLY_OPEN: Final = still_open(ImpedanceReadReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -4716,7 +5522,7 @@ class Goodbye(Request):
 _GOODBYE_REPLY: Final = Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class GoodbyeReply(Reply):
     """Answer to GOODBYE.
 
@@ -4735,8 +5541,12 @@ class GoodbyeReply(Reply):
         Whole("session", "I", 1, 4_294_967_295),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.session) is not int or not 1 <= self.session <= 4_294_967_295:
+    def __init__(self, session: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _GOODBYE_REPLY_OPEN)
+        made.session = session
+        made.__class__ = GoodbyeReply
+        if type(session) is not int or not 1 <= session <= 4_294_967_295:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -4749,16 +5559,21 @@ class GoodbyeReply(Reply):
         if len(payload) == 4:
             (session,) = _GOODBYE_REPLY.unpack(payload)
             if session >= 1:
-                made = _new(cls)
-                _set(made, "session", session)
-                return made
+                made: Any = _new(_GOODBYE_REPLY_OPEN)
+                made.session = session
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_GOODBYE_REPLY_OPEN: Final = still_open(GoodbyeReply)
 
 
 _RELEASE_BEGIN: Final = Struct("<32sIBQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseBegin(Request):
     """Begin to describe a release for use at home, with output off; an earlier description is forgotten.
 
@@ -4794,17 +5609,24 @@ class ReleaseBegin(Request):
         Whole("wall_s", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, subject: str, expires_s: int, corridor: bool, wall_s: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_BEGIN_OPEN)
+        made.subject = subject
+        made.expires_s = expires_s
+        made.corridor = corridor
+        made.wall_s = wall_s
+        made.__class__ = ReleaseBegin
         if (
-            type(self.subject) is not str
-            or len(self.subject) > 32
-            or not self.subject.isascii()
-            or not self.subject.isprintable()
-            or type(self.expires_s) is not int
-            or not 1 <= self.expires_s <= 4_294_967_295
-            or type(self.corridor) is not bool
-            or type(self.wall_s) is not int
-            or not 0 <= self.wall_s <= 18_446_744_073_709_551_615
+            type(subject) is not str
+            or len(subject) > 32
+            or not subject.isascii()
+            or not subject.isprintable()
+            or type(expires_s) is not int
+            or not 1 <= expires_s <= 4_294_967_295
+            or type(corridor) is not bool
+            or type(wall_s) is not int
+            or not 0 <= wall_s <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -4819,19 +5641,24 @@ class ReleaseBegin(Request):
             subject, expires_s, corridor, wall_s = _RELEASE_BEGIN.unpack(payload)
             subject = subject.rstrip(b"\0").decode("latin-1")
             if subject.isascii() and subject.isprintable() and expires_s >= 1 and corridor <= 1:
-                made = _new(cls)
-                _set(made, "subject", subject)
-                _set(made, "expires_s", expires_s)
-                _set(made, "corridor", corridor == 1)
-                _set(made, "wall_s", wall_s)
-                return made
+                made: Any = _new(_RELEASE_BEGIN_OPEN)
+                made.subject = subject
+                made.expires_s = expires_s
+                made.corridor = corridor == 1
+                made.wall_s = wall_s
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_BEGIN_OPEN: Final = still_open(ReleaseBegin)
 
 
 _RELEASE_BEGIN_REPLY: Final = Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseBeginReply(Reply):
     """Answer to RELEASE_BEGIN.
 
@@ -4850,8 +5677,12 @@ class ReleaseBeginReply(Reply):
         Whole("release_number", "Q", 1, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.release_number) is not int or not 1 <= self.release_number <= 18_446_744_073_709_551_615:
+    def __init__(self, release_number: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_BEGIN_REPLY_OPEN)
+        made.release_number = release_number
+        made.__class__ = ReleaseBeginReply
+        if type(release_number) is not int or not 1 <= release_number <= 18_446_744_073_709_551_615:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -4864,16 +5695,21 @@ class ReleaseBeginReply(Reply):
         if len(payload) == 8:
             (release_number,) = _RELEASE_BEGIN_REPLY.unpack(payload)
             if release_number >= 1:
-                made = _new(cls)
-                _set(made, "release_number", release_number)
-                return made
+                made: Any = _new(_RELEASE_BEGIN_REPLY_OPEN)
+                made.release_number = release_number
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_BEGIN_REPLY_OPEN: Final = still_open(ReleaseBeginReply)
 
 
 _RELEASE_SLOT: Final = Struct("<B16s32s32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseSlot(Request):
     """Add a committed slot to the release. The first one added is the one chosen at the beginning.
 
@@ -4909,18 +5745,25 @@ class ReleaseSlot(Request):
         Octets("approval_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, name: str, image_sha256: bytes, approval_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_SLOT_OPEN)
+        made.slot = slot
+        made.name = name
+        made.image_sha256 = image_sha256
+        made.approval_sha256 = approval_sha256
+        made.__class__ = ReleaseSlot
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.name) is not str
-            or len(self.name) > 16
-            or not self.name.isascii()
-            or not self.name.isprintable()
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
-            or type(self.approval_sha256) is not bytes
-            or len(self.approval_sha256) != 32
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(name) is not str
+            or len(name) > 16
+            or not name.isascii()
+            or not name.isprintable()
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
+            or type(approval_sha256) is not bytes
+            or len(approval_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -4940,19 +5783,24 @@ class ReleaseSlot(Request):
             slot, name, image_sha256, approval_sha256 = _RELEASE_SLOT.unpack(payload)
             name = name.rstrip(b"\0").decode("latin-1")
             if slot <= 15 and name.isascii() and name.isprintable():
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "name", name)
-                _set(made, "image_sha256", image_sha256)
-                _set(made, "approval_sha256", approval_sha256)
-                return made
+                made: Any = _new(_RELEASE_SLOT_OPEN)
+                made.slot = slot
+                made.name = name
+                made.image_sha256 = image_sha256
+                made.approval_sha256 = approval_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_SLOT_OPEN: Final = still_open(ReleaseSlot)
 
 
 _RELEASE_SLOT_REPLY: Final = Struct("<B32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseSlotReply(Reply):
     """Answer to RELEASE_SLOT.
 
@@ -4975,12 +5823,17 @@ class ReleaseSlotReply(Reply):
         Octets("image_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, image_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_SLOT_REPLY_OPEN)
+        made.slot = slot
+        made.image_sha256 = image_sha256
+        made.__class__ = ReleaseSlotReply
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.image_sha256) is not bytes
-            or len(self.image_sha256) != 32
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(image_sha256) is not bytes
+            or len(image_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -4994,17 +5847,22 @@ class ReleaseSlotReply(Reply):
         if len(payload) == 33:
             slot, image_sha256 = _RELEASE_SLOT_REPLY.unpack(payload)
             if slot <= 15:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "image_sha256", image_sha256)
-                return made
+                made: Any = _new(_RELEASE_SLOT_REPLY_OPEN)
+                made.slot = slot
+                made.image_sha256 = image_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_SLOT_REPLY_OPEN: Final = still_open(ReleaseSlotReply)
 
 
 _RELEASE_RANGES: Final = Struct("<BB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseRanges(Request):
     """State the patient's own range of each area of a slot of the release: inside the approved range, on its
     steps.
@@ -5033,13 +5891,18 @@ class ReleaseRanges(Request):
         tail=Parts("ranges", 8, RangeOfArea),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, slot: int, ranges: tuple[RangeOfArea, ...]) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_RANGES_OPEN)
+        made.slot = slot
+        made.ranges = ranges
+        made.__class__ = ReleaseRanges
         if (
-            type(self.slot) is not int
-            or not 0 <= self.slot <= 15
-            or type(self.ranges) is not tuple
-            or len(self.ranges) > 8
-            or any(type(part) is not RangeOfArea for part in self.ranges)
+            type(slot) is not int
+            or not 0 <= slot <= 15
+            or type(ranges) is not tuple
+            or len(ranges) > 8
+            or any(type(part) is not RangeOfArea for part in ranges)
         ):
             self.LAYOUT.check(self)
 
@@ -5054,17 +5917,22 @@ class ReleaseRanges(Request):
         if len(payload) >= 2:
             slot, held = _RELEASE_RANGES.unpack_from(payload)
             if slot <= 15 and held <= 8 and len(payload) == 2 + 13 * held:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                _set(made, "ranges", RangeOfArea.decode_row(payload, 2))
-                return made
+                made: Any = _new(_RELEASE_RANGES_OPEN)
+                made.slot = slot
+                made.ranges = RangeOfArea.decode_row(payload, 2)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_RANGES_OPEN: Final = still_open(ReleaseRanges)
 
 
 _RELEASE_RANGES_REPLY: Final = Struct("<B")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseRangesReply(Reply):
     """Answer to RELEASE_RANGES.
 
@@ -5083,8 +5951,12 @@ class ReleaseRangesReply(Reply):
         Whole("slot", "B", 0, 15),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.slot) is not int or not 0 <= self.slot <= 15:
+    def __init__(self, slot: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_RANGES_REPLY_OPEN)
+        made.slot = slot
+        made.__class__ = ReleaseRangesReply
+        if type(slot) is not int or not 0 <= slot <= 15:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -5097,16 +5969,21 @@ class ReleaseRangesReply(Reply):
         if len(payload) == 1:
             (slot,) = _RELEASE_RANGES_REPLY.unpack(payload)
             if slot <= 15:
-                made = _new(cls)
-                _set(made, "slot", slot)
-                return made
+                made: Any = _new(_RELEASE_RANGES_REPLY_OPEN)
+                made.slot = slot
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_RANGES_REPLY_OPEN: Final = still_open(ReleaseRangesReply)
 
 
 _RELEASE_COMMIT: Final = Struct("<32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseCommit(Request):
     """Begin autonomous mode. From here on no host changes anything before TAKE_BACK.
 
@@ -5130,8 +6007,12 @@ class ReleaseCommit(Request):
         Octets("release_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.release_sha256) is not bytes or len(self.release_sha256) != 32:
+    def __init__(self, release_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_COMMIT_OPEN)
+        made.release_sha256 = release_sha256
+        made.__class__ = ReleaseCommit
+        if type(release_sha256) is not bytes or len(release_sha256) != 32:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -5143,16 +6024,21 @@ class ReleaseCommit(Request):
         """Read the values; every byte must belong to one."""
         if len(payload) == 32:
             (release_sha256,) = _RELEASE_COMMIT.unpack(payload)
-            made = _new(cls)
-            _set(made, "release_sha256", release_sha256)
-            return made
+            made: Any = _new(_RELEASE_COMMIT_OPEN)
+            made.release_sha256 = release_sha256
+            made.__class__ = cls
+            whole: Self = made
+            return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_COMMIT_OPEN: Final = still_open(ReleaseCommit)
 
 
 _RELEASE_COMMIT_REPLY: Final = Struct("<Q32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseCommitReply(Reply):
     """Answer to RELEASE_COMMIT.
 
@@ -5175,12 +6061,17 @@ class ReleaseCommitReply(Reply):
         Octets("release_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, release_number: int, release_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_COMMIT_REPLY_OPEN)
+        made.release_number = release_number
+        made.release_sha256 = release_sha256
+        made.__class__ = ReleaseCommitReply
         if (
-            type(self.release_number) is not int
-            or not 1 <= self.release_number <= 18_446_744_073_709_551_615
-            or type(self.release_sha256) is not bytes
-            or len(self.release_sha256) != 32
+            type(release_number) is not int
+            or not 1 <= release_number <= 18_446_744_073_709_551_615
+            or type(release_sha256) is not bytes
+            or len(release_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -5194,11 +6085,16 @@ class ReleaseCommitReply(Reply):
         if len(payload) == 40:
             release_number, release_sha256 = _RELEASE_COMMIT_REPLY.unpack(payload)
             if release_number >= 1:
-                made = _new(cls)
-                _set(made, "release_number", release_number)
-                _set(made, "release_sha256", release_sha256)
-                return made
+                made: Any = _new(_RELEASE_COMMIT_REPLY_OPEN)
+                made.release_number = release_number
+                made.release_sha256 = release_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_COMMIT_REPLY_OPEN: Final = still_open(ReleaseCommitReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -5218,7 +6114,7 @@ class ReleaseInfo(Request):
 _RELEASE_INFO_REPLY: Final = Struct("<BBBQ32sIIBIB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ReleaseInfoReply(Reply):
     """Answer to RELEASE_INFO.
 
@@ -5273,26 +6169,51 @@ class ReleaseInfoReply(Reply):
         tail=Parts("slots", 8, ReleasedSlot),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        autonomous: bool,
+        expired: bool,
+        corridor: bool,
+        release_number: int,
+        release_sha256: bytes,
+        expires_left_s: int,
+        locked_s: int,
+        chosen_slot: int,
+        battery_hours: int,
+        slots: tuple[ReleasedSlot, ...],
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _RELEASE_INFO_REPLY_OPEN)
+        made.autonomous = autonomous
+        made.expired = expired
+        made.corridor = corridor
+        made.release_number = release_number
+        made.release_sha256 = release_sha256
+        made.expires_left_s = expires_left_s
+        made.locked_s = locked_s
+        made.chosen_slot = chosen_slot
+        made.battery_hours = battery_hours
+        made.slots = slots
+        made.__class__ = ReleaseInfoReply
         if (
-            type(self.autonomous) is not bool
-            or type(self.expired) is not bool
-            or type(self.corridor) is not bool
-            or type(self.release_number) is not int
-            or not 0 <= self.release_number <= 18_446_744_073_709_551_615
-            or type(self.release_sha256) is not bytes
-            or len(self.release_sha256) != 32
-            or type(self.expires_left_s) is not int
-            or not 0 <= self.expires_left_s <= 4_294_967_295
-            or type(self.locked_s) is not int
-            or not 0 <= self.locked_s <= 4_294_967_295
-            or type(self.chosen_slot) is not int
-            or not 0 <= self.chosen_slot <= 255
-            or type(self.battery_hours) is not int
-            or not 0 <= self.battery_hours <= 4_294_967_295
-            or type(self.slots) is not tuple
-            or len(self.slots) > 8
-            or any(type(part) is not ReleasedSlot for part in self.slots)
+            type(autonomous) is not bool
+            or type(expired) is not bool
+            or type(corridor) is not bool
+            or type(release_number) is not int
+            or not 0 <= release_number <= 18_446_744_073_709_551_615
+            or type(release_sha256) is not bytes
+            or len(release_sha256) != 32
+            or type(expires_left_s) is not int
+            or not 0 <= expires_left_s <= 4_294_967_295
+            or type(locked_s) is not int
+            or not 0 <= locked_s <= 4_294_967_295
+            or type(chosen_slot) is not int
+            or not 0 <= chosen_slot <= 255
+            or type(battery_hours) is not int
+            or not 0 <= battery_hours <= 4_294_967_295
+            or type(slots) is not tuple
+            or len(slots) > 8
+            or any(type(part) is not ReleasedSlot for part in slots)
         ):
             self.LAYOUT.check(self)
 
@@ -5335,25 +6256,30 @@ class ReleaseInfoReply(Reply):
                 and held <= 8
                 and len(payload) == 57 + 49 * held
             ):
-                made = _new(cls)
-                _set(made, "autonomous", autonomous == 1)
-                _set(made, "expired", expired == 1)
-                _set(made, "corridor", corridor == 1)
-                _set(made, "release_number", release_number)
-                _set(made, "release_sha256", release_sha256)
-                _set(made, "expires_left_s", expires_left_s)
-                _set(made, "locked_s", locked_s)
-                _set(made, "chosen_slot", chosen_slot)
-                _set(made, "battery_hours", battery_hours)
-                _set(made, "slots", ReleasedSlot.decode_row(payload, 57))
-                return made
+                made: Any = _new(_RELEASE_INFO_REPLY_OPEN)
+                made.autonomous = autonomous == 1
+                made.expired = expired == 1
+                made.corridor = corridor == 1
+                made.release_number = release_number
+                made.release_sha256 = release_sha256
+                made.expires_left_s = expires_left_s
+                made.locked_s = locked_s
+                made.chosen_slot = chosen_slot
+                made.battery_hours = battery_hours
+                made.slots = ReleasedSlot.decode_row(payload, 57)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RELEASE_INFO_REPLY_OPEN: Final = still_open(ReleaseInfoReply)
 
 
 _USAGE: Final = Struct("<QB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Usage(Request):
     """Read the usage log from an index on; ask again with the last index + 1 until next_index.
 
@@ -5381,12 +6307,17 @@ class Usage(Request):
         Whole("max_records", "B", 1, 16),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, first_index: int, max_records: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _USAGE_OPEN)
+        made.first_index = first_index
+        made.max_records = max_records
+        made.__class__ = Usage
         if (
-            type(self.first_index) is not int
-            or not 1 <= self.first_index <= 18_446_744_073_709_551_615
-            or type(self.max_records) is not int
-            or not 1 <= self.max_records <= 16
+            type(first_index) is not int
+            or not 1 <= first_index <= 18_446_744_073_709_551_615
+            or type(max_records) is not int
+            or not 1 <= max_records <= 16
         ):
             self.LAYOUT.check(self)
 
@@ -5400,17 +6331,22 @@ class Usage(Request):
         if len(payload) == 9:
             first_index, max_records = _USAGE.unpack(payload)
             if first_index >= 1 and 1 <= max_records <= 16:
-                made = _new(cls)
-                _set(made, "first_index", first_index)
-                _set(made, "max_records", max_records)
-                return made
+                made: Any = _new(_USAGE_OPEN)
+                made.first_index = first_index
+                made.max_records = max_records
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_USAGE_OPEN: Final = still_open(Usage)
 
 
 _USAGE_REPLY: Final = Struct("<QQB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class UsageReply(Reply):
     """Answer to USAGE.
 
@@ -5437,15 +6373,21 @@ class UsageReply(Reply):
         tail=Parts("records", 16, UsageRecord),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, oldest_index: int, next_index: int, records: tuple[UsageRecord, ...]) -> None:
+        made: Any = self
+        _set(made, "__class__", _USAGE_REPLY_OPEN)
+        made.oldest_index = oldest_index
+        made.next_index = next_index
+        made.records = records
+        made.__class__ = UsageReply
         if (
-            type(self.oldest_index) is not int
-            or not 1 <= self.oldest_index <= 18_446_744_073_709_551_615
-            or type(self.next_index) is not int
-            or not 1 <= self.next_index <= 18_446_744_073_709_551_615
-            or type(self.records) is not tuple
-            or len(self.records) > 16
-            or any(type(part) is not UsageRecord for part in self.records)
+            type(oldest_index) is not int
+            or not 1 <= oldest_index <= 18_446_744_073_709_551_615
+            or type(next_index) is not int
+            or not 1 <= next_index <= 18_446_744_073_709_551_615
+            or type(records) is not tuple
+            or len(records) > 16
+            or any(type(part) is not UsageRecord for part in records)
         ):
             self.LAYOUT.check(self)
 
@@ -5460,12 +6402,17 @@ class UsageReply(Reply):
         if len(payload) >= 17:
             oldest_index, next_index, held = _USAGE_REPLY.unpack_from(payload)
             if oldest_index >= 1 and next_index >= 1 and held <= 16 and len(payload) == 17 + 51 * held:
-                made = _new(cls)
-                _set(made, "oldest_index", oldest_index)
-                _set(made, "next_index", next_index)
-                _set(made, "records", UsageRecord.decode_row(payload, 17))
-                return made
+                made: Any = _new(_USAGE_REPLY_OPEN)
+                made.oldest_index = oldest_index
+                made.next_index = next_index
+                made.records = UsageRecord.decode_row(payload, 17)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_USAGE_REPLY_OPEN: Final = still_open(UsageReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -5487,7 +6434,7 @@ class UsageDigest(Request):
 _USAGE_DIGEST_REPLY: Final = Struct("<QQ32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class UsageDigestReply(Reply):
     """Answer to USAGE_DIGEST.
 
@@ -5514,14 +6461,20 @@ class UsageDigestReply(Reply):
         Octets("usage_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, oldest_index: int, next_index: int, usage_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _USAGE_DIGEST_REPLY_OPEN)
+        made.oldest_index = oldest_index
+        made.next_index = next_index
+        made.usage_sha256 = usage_sha256
+        made.__class__ = UsageDigestReply
         if (
-            type(self.oldest_index) is not int
-            or not 1 <= self.oldest_index <= 18_446_744_073_709_551_615
-            or type(self.next_index) is not int
-            or not 1 <= self.next_index <= 18_446_744_073_709_551_615
-            or type(self.usage_sha256) is not bytes
-            or len(self.usage_sha256) != 32
+            type(oldest_index) is not int
+            or not 1 <= oldest_index <= 18_446_744_073_709_551_615
+            or type(next_index) is not int
+            or not 1 <= next_index <= 18_446_744_073_709_551_615
+            or type(usage_sha256) is not bytes
+            or len(usage_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -5535,18 +6488,23 @@ class UsageDigestReply(Reply):
         if len(payload) == 48:
             oldest_index, next_index, usage_sha256 = _USAGE_DIGEST_REPLY.unpack(payload)
             if oldest_index >= 1 and next_index >= 1:
-                made = _new(cls)
-                _set(made, "oldest_index", oldest_index)
-                _set(made, "next_index", next_index)
-                _set(made, "usage_sha256", usage_sha256)
-                return made
+                made: Any = _new(_USAGE_DIGEST_REPLY_OPEN)
+                made.oldest_index = oldest_index
+                made.next_index = next_index
+                made.usage_sha256 = usage_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_USAGE_DIGEST_REPLY_OPEN: Final = still_open(UsageDigestReply)
 
 
 _TAKE_BACK: Final = Struct("<32s32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class TakeBack(Request):
     """End autonomous mode, with output off, by a host that has read the usage log.
 
@@ -5574,14 +6532,19 @@ class TakeBack(Request):
         Octets("usage_sha256", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, subject: str, usage_sha256: bytes) -> None:
+        made: Any = self
+        _set(made, "__class__", _TAKE_BACK_OPEN)
+        made.subject = subject
+        made.usage_sha256 = usage_sha256
+        made.__class__ = TakeBack
         if (
-            type(self.subject) is not str
-            or len(self.subject) > 32
-            or not self.subject.isascii()
-            or not self.subject.isprintable()
-            or type(self.usage_sha256) is not bytes
-            or len(self.usage_sha256) != 32
+            type(subject) is not str
+            or len(subject) > 32
+            or not subject.isascii()
+            or not subject.isprintable()
+            or type(usage_sha256) is not bytes
+            or len(usage_sha256) != 32
         ):
             self.LAYOUT.check(self)
 
@@ -5596,17 +6559,22 @@ class TakeBack(Request):
             subject, usage_sha256 = _TAKE_BACK.unpack(payload)
             subject = subject.rstrip(b"\0").decode("latin-1")
             if subject.isascii() and subject.isprintable():
-                made = _new(cls)
-                _set(made, "subject", subject)
-                _set(made, "usage_sha256", usage_sha256)
-                return made
+                made: Any = _new(_TAKE_BACK_OPEN)
+                made.subject = subject
+                made.usage_sha256 = usage_sha256
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_TAKE_BACK_OPEN: Final = still_open(TakeBack)
 
 
 _TAKE_BACK_REPLY: Final = Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class TakeBackReply(Reply):
     """Answer to TAKE_BACK.
 
@@ -5625,8 +6593,12 @@ class TakeBackReply(Reply):
         Whole("release_number", "Q", 1, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.release_number) is not int or not 1 <= self.release_number <= 18_446_744_073_709_551_615:
+    def __init__(self, release_number: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _TAKE_BACK_REPLY_OPEN)
+        made.release_number = release_number
+        made.__class__ = TakeBackReply
+        if type(release_number) is not int or not 1 <= release_number <= 18_446_744_073_709_551_615:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -5639,16 +6611,21 @@ class TakeBackReply(Reply):
         if len(payload) == 8:
             (release_number,) = _TAKE_BACK_REPLY.unpack(payload)
             if release_number >= 1:
-                made = _new(cls)
-                _set(made, "release_number", release_number)
-                return made
+                made: Any = _new(_TAKE_BACK_REPLY_OPEN)
+                made.release_number = release_number
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_TAKE_BACK_REPLY_OPEN: Final = still_open(TakeBackReply)
 
 
 _ASSIGN: Final = Struct("<32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Assign(Request):
     """Bind the device to a subject, with output off. Refused while it is bound.
 
@@ -5672,12 +6649,16 @@ class Assign(Request):
         Text("subject", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, subject: str) -> None:
+        made: Any = self
+        _set(made, "__class__", _ASSIGN_OPEN)
+        made.subject = subject
+        made.__class__ = Assign
         if (
-            type(self.subject) is not str
-            or len(self.subject) > 32
-            or not self.subject.isascii()
-            or not self.subject.isprintable()
+            type(subject) is not str
+            or len(subject) > 32
+            or not subject.isascii()
+            or not subject.isprintable()
         ):
             self.LAYOUT.check(self)
 
@@ -5692,16 +6673,21 @@ class Assign(Request):
             (subject,) = _ASSIGN.unpack(payload)
             subject = subject.rstrip(b"\0").decode("latin-1")
             if subject.isascii() and subject.isprintable():
-                made = _new(cls)
-                _set(made, "subject", subject)
-                return made
+                made: Any = _new(_ASSIGN_OPEN)
+                made.subject = subject
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_ASSIGN_OPEN: Final = still_open(Assign)
 
 
 _ASSIGN_REPLY: Final = Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class AssignReply(Reply):
     """Answer to ASSIGN.
 
@@ -5720,8 +6706,12 @@ class AssignReply(Reply):
         Whole("assignment", "I", 1, 4_294_967_295),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.assignment) is not int or not 1 <= self.assignment <= 4_294_967_295:
+    def __init__(self, assignment: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _ASSIGN_REPLY_OPEN)
+        made.assignment = assignment
+        made.__class__ = AssignReply
+        if type(assignment) is not int or not 1 <= assignment <= 4_294_967_295:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -5734,16 +6724,21 @@ class AssignReply(Reply):
         if len(payload) == 4:
             (assignment,) = _ASSIGN_REPLY.unpack(payload)
             if assignment >= 1:
-                made = _new(cls)
-                _set(made, "assignment", assignment)
-                return made
+                made: Any = _new(_ASSIGN_REPLY_OPEN)
+                made.assignment = assignment
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_ASSIGN_REPLY_OPEN: Final = still_open(AssignReply)
 
 
 _RETIRE: Final = Struct("<32s32s64s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Retire(Request):
     """End the assignment, with output off and not released: erase slots, release and usage log, and record
     the cleaning.
@@ -5776,18 +6771,24 @@ class Retire(Request):
         Text("cleaning", 64),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, subject: str, usage_sha256: bytes, cleaning: str) -> None:
+        made: Any = self
+        _set(made, "__class__", _RETIRE_OPEN)
+        made.subject = subject
+        made.usage_sha256 = usage_sha256
+        made.cleaning = cleaning
+        made.__class__ = Retire
         if (
-            type(self.subject) is not str
-            or len(self.subject) > 32
-            or not self.subject.isascii()
-            or not self.subject.isprintable()
-            or type(self.usage_sha256) is not bytes
-            or len(self.usage_sha256) != 32
-            or type(self.cleaning) is not str
-            or len(self.cleaning) > 64
-            or not self.cleaning.isascii()
-            or not self.cleaning.isprintable()
+            type(subject) is not str
+            or len(subject) > 32
+            or not subject.isascii()
+            or not subject.isprintable()
+            or type(usage_sha256) is not bytes
+            or len(usage_sha256) != 32
+            or type(cleaning) is not str
+            or len(cleaning) > 64
+            or not cleaning.isascii()
+            or not cleaning.isprintable()
         ):
             self.LAYOUT.check(self)
 
@@ -5803,18 +6804,23 @@ class Retire(Request):
             subject = subject.rstrip(b"\0").decode("latin-1")
             cleaning = cleaning.rstrip(b"\0").decode("latin-1")
             if subject.isascii() and subject.isprintable() and cleaning.isascii() and cleaning.isprintable():
-                made = _new(cls)
-                _set(made, "subject", subject)
-                _set(made, "usage_sha256", usage_sha256)
-                _set(made, "cleaning", cleaning)
-                return made
+                made: Any = _new(_RETIRE_OPEN)
+                made.subject = subject
+                made.usage_sha256 = usage_sha256
+                made.cleaning = cleaning
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RETIRE_OPEN: Final = still_open(Retire)
 
 
 _RETIRE_REPLY: Final = Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class RetireReply(Reply):
     """Answer to RETIRE.
 
@@ -5833,8 +6839,12 @@ class RetireReply(Reply):
         Whole("assignment", "I", 1, 4_294_967_295),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.assignment) is not int or not 1 <= self.assignment <= 4_294_967_295:
+    def __init__(self, assignment: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _RETIRE_REPLY_OPEN)
+        made.assignment = assignment
+        made.__class__ = RetireReply
+        if type(assignment) is not int or not 1 <= assignment <= 4_294_967_295:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -5847,16 +6857,21 @@ class RetireReply(Reply):
         if len(payload) == 4:
             (assignment,) = _RETIRE_REPLY.unpack(payload)
             if assignment >= 1:
-                made = _new(cls)
-                _set(made, "assignment", assignment)
-                return made
+                made: Any = _new(_RETIRE_REPLY_OPEN)
+                made.assignment = assignment
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_RETIRE_REPLY_OPEN: Final = still_open(RetireReply)
 
 
 _SUBJECT: Final = Struct("<32s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Subject(Request):
     """Say for whom this session works. Until then a device that is assigned arms no stimulation.
 
@@ -5880,12 +6895,16 @@ class Subject(Request):
         Text("subject", 32),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, subject: str) -> None:
+        made: Any = self
+        _set(made, "__class__", _SUBJECT_OPEN)
+        made.subject = subject
+        made.__class__ = Subject
         if (
-            type(self.subject) is not str
-            or len(self.subject) > 32
-            or not self.subject.isascii()
-            or not self.subject.isprintable()
+            type(subject) is not str
+            or len(subject) > 32
+            or not subject.isascii()
+            or not subject.isprintable()
         ):
             self.LAYOUT.check(self)
 
@@ -5900,16 +6919,21 @@ class Subject(Request):
             (subject,) = _SUBJECT.unpack(payload)
             subject = subject.rstrip(b"\0").decode("latin-1")
             if subject.isascii() and subject.isprintable():
-                made = _new(cls)
-                _set(made, "subject", subject)
-                return made
+                made: Any = _new(_SUBJECT_OPEN)
+                made.subject = subject
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_SUBJECT_OPEN: Final = still_open(Subject)
 
 
 _SUBJECT_REPLY: Final = Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SubjectReply(Reply):
     """Answer to SUBJECT.
 
@@ -5928,8 +6952,12 @@ class SubjectReply(Reply):
         Whole("assignment", "I", 1, 4_294_967_295),
     )
 
-    def __post_init__(self) -> None:
-        if type(self.assignment) is not int or not 1 <= self.assignment <= 4_294_967_295:
+    def __init__(self, assignment: int) -> None:
+        made: Any = self
+        _set(made, "__class__", _SUBJECT_REPLY_OPEN)
+        made.assignment = assignment
+        made.__class__ = SubjectReply
+        if type(assignment) is not int or not 1 <= assignment <= 4_294_967_295:
             self.LAYOUT.check(self)
 
     def encode(self) -> bytes:
@@ -5942,10 +6970,15 @@ class SubjectReply(Reply):
         if len(payload) == 4:
             (assignment,) = _SUBJECT_REPLY.unpack(payload)
             if assignment >= 1:
-                made = _new(cls)
-                _set(made, "assignment", assignment)
-                return made
+                made: Any = _new(_SUBJECT_REPLY_OPEN)
+                made.assignment = assignment
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_SUBJECT_REPLY_OPEN: Final = still_open(SubjectReply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -5965,7 +6998,7 @@ class Assignment(Request):
 _ASSIGNMENT_REPLY: Final = Struct("<IB32s64s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class AssignmentReply(Reply):
     """Answer to ASSIGNMENT.
 
@@ -5996,19 +7029,26 @@ class AssignmentReply(Reply):
         Text("cleaning", 64),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, assignment: int, assigned: bool, subject: str, cleaning: str) -> None:
+        made: Any = self
+        _set(made, "__class__", _ASSIGNMENT_REPLY_OPEN)
+        made.assignment = assignment
+        made.assigned = assigned
+        made.subject = subject
+        made.cleaning = cleaning
+        made.__class__ = AssignmentReply
         if (
-            type(self.assignment) is not int
-            or not 0 <= self.assignment <= 4_294_967_295
-            or type(self.assigned) is not bool
-            or type(self.subject) is not str
-            or len(self.subject) > 32
-            or not self.subject.isascii()
-            or not self.subject.isprintable()
-            or type(self.cleaning) is not str
-            or len(self.cleaning) > 64
-            or not self.cleaning.isascii()
-            or not self.cleaning.isprintable()
+            type(assignment) is not int
+            or not 0 <= assignment <= 4_294_967_295
+            or type(assigned) is not bool
+            or type(subject) is not str
+            or len(subject) > 32
+            or not subject.isascii()
+            or not subject.isprintable()
+            or type(cleaning) is not str
+            or len(cleaning) > 64
+            or not cleaning.isascii()
+            or not cleaning.isprintable()
         ):
             self.LAYOUT.check(self)
 
@@ -6035,19 +7075,24 @@ class AssignmentReply(Reply):
                 and cleaning.isascii()
                 and cleaning.isprintable()
             ):
-                made = _new(cls)
-                _set(made, "assignment", assignment)
-                _set(made, "assigned", assigned == 1)
-                _set(made, "subject", subject)
-                _set(made, "cleaning", cleaning)
-                return made
+                made: Any = _new(_ASSIGNMENT_REPLY_OPEN)
+                made.assignment = assignment
+                made.assigned = assigned == 1
+                made.subject = subject
+                made.cleaning = cleaning
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_ASSIGNMENT_REPLY_OPEN: Final = still_open(AssignmentReply)
 
 
 _ERROR: Final = Struct("<BBBq64s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Error(Reply):
     """Reply to a command that was refused. It has executed nothing.
 
@@ -6082,18 +7127,33 @@ class Error(Reply):
         Text("message", 64),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        code: ErrorCode,
+        request_type: int,
+        state: DeviceState,
+        detail: int,
+        message: str,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _ERROR_OPEN)
+        made.code = code
+        made.request_type = request_type
+        made.state = state
+        made.detail = detail
+        made.message = message
+        made.__class__ = Error
         if (
-            type(self.code) is not ErrorCode
-            or type(self.request_type) is not int
-            or not 0 <= self.request_type <= 255
-            or type(self.state) is not DeviceState
-            or type(self.detail) is not int
-            or not -9_223_372_036_854_775_808 <= self.detail <= 9_223_372_036_854_775_807
-            or type(self.message) is not str
-            or len(self.message) > 64
-            or not self.message.isascii()
-            or not self.message.isprintable()
+            type(code) is not ErrorCode
+            or type(request_type) is not int
+            or not 0 <= request_type <= 255
+            or type(state) is not DeviceState
+            or type(detail) is not int
+            or not -9_223_372_036_854_775_808 <= detail <= 9_223_372_036_854_775_807
+            or type(message) is not str
+            or len(message) > 64
+            or not message.isascii()
+            or not message.isprintable()
         ):
             self.LAYOUT.check(self)
 
@@ -6116,20 +7176,25 @@ class Error(Reply):
             state = _DEVICE_STATES.get(state)
             message = message.rstrip(b"\0").decode("latin-1")
             if code is not None and state is not None and message.isascii() and message.isprintable():
-                made = _new(cls)
-                _set(made, "code", code)
-                _set(made, "request_type", request_type)
-                _set(made, "state", state)
-                _set(made, "detail", detail)
-                _set(made, "message", message)
-                return made
+                made: Any = _new(_ERROR_OPEN)
+                made.code = code
+                made.request_type = request_type
+                made.state = state
+                made.detail = detail
+                made.message = message
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_ERROR_OPEN: Final = still_open(Error)
 
 
 _STATE_CHANGED: Final = Struct("<BBBBQQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class StateChanged(Event):
     """The state changed.
 
@@ -6169,16 +7234,33 @@ class StateChanged(Event):
         Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        previous: DeviceState,
+        state: DeviceState,
+        stop_cause: StopCause,
+        fault: FaultCode,
+        dose_number: int,
+        at_tick: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _STATE_CHANGED_OPEN)
+        made.previous = previous
+        made.state = state
+        made.stop_cause = stop_cause
+        made.fault = fault
+        made.dose_number = dose_number
+        made.at_tick = at_tick
+        made.__class__ = StateChanged
         if (
-            type(self.previous) is not DeviceState
-            or type(self.state) is not DeviceState
-            or type(self.stop_cause) is not StopCause
-            or type(self.fault) is not FaultCode
-            or type(self.dose_number) is not int
-            or not 0 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.at_tick) is not int
-            or not 0 <= self.at_tick <= 18_446_744_073_709_551_615
+            type(previous) is not DeviceState
+            or type(state) is not DeviceState
+            or type(stop_cause) is not StopCause
+            or type(fault) is not FaultCode
+            or type(dose_number) is not int
+            or not 0 <= dose_number <= 18_446_744_073_709_551_615
+            or type(at_tick) is not int
+            or not 0 <= at_tick <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -6203,21 +7285,26 @@ class StateChanged(Event):
             stop_cause = _STOP_CAUSES.get(stop_cause)
             fault = _FAULT_CODES.get(fault)
             if previous is not None and state is not None and stop_cause is not None and fault is not None:
-                made = _new(cls)
-                _set(made, "previous", previous)
-                _set(made, "state", state)
-                _set(made, "stop_cause", stop_cause)
-                _set(made, "fault", fault)
-                _set(made, "dose_number", dose_number)
-                _set(made, "at_tick", at_tick)
-                return made
+                made: Any = _new(_STATE_CHANGED_OPEN)
+                made.previous = previous
+                made.state = state
+                made.stop_cause = stop_cause
+                made.fault = fault
+                made.dose_number = dose_number
+                made.at_tick = at_tick
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_STATE_CHANGED_OPEN: Final = still_open(StateChanged)
 
 
 _FAULT: Final = Struct("<BBBqQQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Fault(Event):
     """A fault was latched; output is off.
 
@@ -6257,19 +7344,36 @@ class Fault(Event):
         Whole("at_tick", "Q", 0, 18_446_744_073_709_551_615),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        fault: FaultCode,
+        area: int,
+        contact: int,
+        value: int,
+        dose_number: int,
+        at_tick: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _FAULT_OPEN)
+        made.fault = fault
+        made.area = area
+        made.contact = contact
+        made.value = value
+        made.dose_number = dose_number
+        made.at_tick = at_tick
+        made.__class__ = Fault
         if (
-            type(self.fault) is not FaultCode
-            or type(self.area) is not int
-            or not 0 <= self.area <= 255
-            or type(self.contact) is not int
-            or not 0 <= self.contact <= 255
-            or type(self.value) is not int
-            or not -9_223_372_036_854_775_808 <= self.value <= 9_223_372_036_854_775_807
-            or type(self.dose_number) is not int
-            or not 0 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.at_tick) is not int
-            or not 0 <= self.at_tick <= 18_446_744_073_709_551_615
+            type(fault) is not FaultCode
+            or type(area) is not int
+            or not 0 <= area <= 255
+            or type(contact) is not int
+            or not 0 <= contact <= 255
+            or type(value) is not int
+            or not -9_223_372_036_854_775_808 <= value <= 9_223_372_036_854_775_807
+            or type(dose_number) is not int
+            or not 0 <= dose_number <= 18_446_744_073_709_551_615
+            or type(at_tick) is not int
+            or not 0 <= at_tick <= 18_446_744_073_709_551_615
         ):
             self.LAYOUT.check(self)
 
@@ -6284,21 +7388,26 @@ class Fault(Event):
             fault, area, contact, value, dose_number, at_tick = _FAULT.unpack(payload)
             fault = _FAULT_CODES.get(fault)
             if fault is not None:
-                made = _new(cls)
-                _set(made, "fault", fault)
-                _set(made, "area", area)
-                _set(made, "contact", contact)
-                _set(made, "value", value)
-                _set(made, "dose_number", dose_number)
-                _set(made, "at_tick", at_tick)
-                return made
+                made: Any = _new(_FAULT_OPEN)
+                made.fault = fault
+                made.area = area
+                made.contact = contact
+                made.value = value
+                made.dose_number = dose_number
+                made.at_tick = at_tick
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_FAULT_OPEN: Final = still_open(Fault)
 
 
 _IMPEDANCE_RESULT: Final = Struct("<QBB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ImpedanceResult(Event):
     """A measurement ended. IMPEDANCE_READ tells the same again.
 
@@ -6326,14 +7435,20 @@ class ImpedanceResult(Event):
         tail=Parts("readings", 33, ContactReading),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, dose_number: int, complete: bool, readings: tuple[ContactReading, ...]) -> None:
+        made: Any = self
+        _set(made, "__class__", _IMPEDANCE_RESULT_OPEN)
+        made.dose_number = dose_number
+        made.complete = complete
+        made.readings = readings
+        made.__class__ = ImpedanceResult
         if (
-            type(self.dose_number) is not int
-            or not 1 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.complete) is not bool
-            or type(self.readings) is not tuple
-            or len(self.readings) > 33
-            or any(type(part) is not ContactReading for part in self.readings)
+            type(dose_number) is not int
+            or not 1 <= dose_number <= 18_446_744_073_709_551_615
+            or type(complete) is not bool
+            or type(readings) is not tuple
+            or len(readings) > 33
+            or any(type(part) is not ContactReading for part in readings)
         ):
             self.LAYOUT.check(self)
 
@@ -6348,18 +7463,23 @@ class ImpedanceResult(Event):
         if len(payload) >= 10:
             dose_number, complete, held = _IMPEDANCE_RESULT.unpack_from(payload)
             if dose_number >= 1 and complete <= 1 and held <= 33 and len(payload) == 10 + 15 * held:
-                made = _new(cls)
-                _set(made, "dose_number", dose_number)
-                _set(made, "complete", complete == 1)
-                _set(made, "readings", ContactReading.decode_row(payload, 10))
-                return made
+                made: Any = _new(_IMPEDANCE_RESULT_OPEN)
+                made.dose_number = dose_number
+                made.complete = complete == 1
+                made.readings = ContactReading.decode_row(payload, 10)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_IMPEDANCE_RESULT_OPEN: Final = still_open(ImpedanceResult)
 
 
 _COMPLIANCE: Final = Struct("<QQBBii")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Compliance(Event):
     """The rail limited a current: the dose delivered differs from the dose commanded. Sent at the first pulse
     of a stretch.
@@ -6400,20 +7520,37 @@ class Compliance(Event):
         Whole("delivered_na", "i", -2_147_483_648, 2_147_483_647),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        dose_number: int,
+        at_tick: int,
+        area: int,
+        contact: int,
+        commanded_na: int,
+        delivered_na: int,
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _COMPLIANCE_OPEN)
+        made.dose_number = dose_number
+        made.at_tick = at_tick
+        made.area = area
+        made.contact = contact
+        made.commanded_na = commanded_na
+        made.delivered_na = delivered_na
+        made.__class__ = Compliance
         if (
-            type(self.dose_number) is not int
-            or not 1 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.at_tick) is not int
-            or not 0 <= self.at_tick <= 18_446_744_073_709_551_615
-            or type(self.area) is not int
-            or not 0 <= self.area <= 7
-            or type(self.contact) is not int
-            or not 1 <= self.contact <= 255
-            or type(self.commanded_na) is not int
-            or not -2_147_483_648 <= self.commanded_na <= 2_147_483_647
-            or type(self.delivered_na) is not int
-            or not -2_147_483_648 <= self.delivered_na <= 2_147_483_647
+            type(dose_number) is not int
+            or not 1 <= dose_number <= 18_446_744_073_709_551_615
+            or type(at_tick) is not int
+            or not 0 <= at_tick <= 18_446_744_073_709_551_615
+            or type(area) is not int
+            or not 0 <= area <= 7
+            or type(contact) is not int
+            or not 1 <= contact <= 255
+            or type(commanded_na) is not int
+            or not -2_147_483_648 <= commanded_na <= 2_147_483_647
+            or type(delivered_na) is not int
+            or not -2_147_483_648 <= delivered_na <= 2_147_483_647
         ):
             self.LAYOUT.check(self)
 
@@ -6434,21 +7571,26 @@ class Compliance(Event):
         if len(payload) == 26:
             dose_number, at_tick, area, contact, commanded_na, delivered_na = _COMPLIANCE.unpack(payload)
             if dose_number >= 1 and area <= 7 and contact >= 1:
-                made = _new(cls)
-                _set(made, "dose_number", dose_number)
-                _set(made, "at_tick", at_tick)
-                _set(made, "area", area)
-                _set(made, "contact", contact)
-                _set(made, "commanded_na", commanded_na)
-                _set(made, "delivered_na", delivered_na)
-                return made
+                made: Any = _new(_COMPLIANCE_OPEN)
+                made.dose_number = dose_number
+                made.at_tick = at_tick
+                made.area = area
+                made.contact = contact
+                made.commanded_na = commanded_na
+                made.delivered_na = delivered_na
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_COMPLIANCE_OPEN: Final = still_open(Compliance)
 
 
 _TELEMETRY: Final = Struct("<QQBQQIHIQB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Telemetry(Event):
     """What is being delivered; sent every 100 ms while output is on, dropped where the line is slow.
 
@@ -6504,28 +7646,53 @@ class Telemetry(Event):
         tail=Parts("areas", 8, AreaDose),
     )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        clock_us: int,
+        clock_ticks: int,
+        state: DeviceState,
+        dose_number: int,
+        elapsed_ticks: int,
+        dead_man_us: int,
+        battery_permille: int,
+        events_dropped: int,
+        compliance_pulses: int,
+        areas: tuple[AreaDose, ...],
+    ) -> None:
+        made: Any = self
+        _set(made, "__class__", _TELEMETRY_OPEN)
+        made.clock_us = clock_us
+        made.clock_ticks = clock_ticks
+        made.state = state
+        made.dose_number = dose_number
+        made.elapsed_ticks = elapsed_ticks
+        made.dead_man_us = dead_man_us
+        made.battery_permille = battery_permille
+        made.events_dropped = events_dropped
+        made.compliance_pulses = compliance_pulses
+        made.areas = areas
+        made.__class__ = Telemetry
         if (
-            type(self.clock_us) is not int
-            or not 0 <= self.clock_us <= 18_446_744_073_709_551_615
-            or type(self.clock_ticks) is not int
-            or not 0 <= self.clock_ticks <= 18_446_744_073_709_551_615
-            or type(self.state) is not DeviceState
-            or type(self.dose_number) is not int
-            or not 0 <= self.dose_number <= 18_446_744_073_709_551_615
-            or type(self.elapsed_ticks) is not int
-            or not 0 <= self.elapsed_ticks <= 18_446_744_073_709_551_615
-            or type(self.dead_man_us) is not int
-            or not 0 <= self.dead_man_us <= 4_294_967_295
-            or type(self.battery_permille) is not int
-            or not 0 <= self.battery_permille <= 1000
-            or type(self.events_dropped) is not int
-            or not 0 <= self.events_dropped <= 4_294_967_295
-            or type(self.compliance_pulses) is not int
-            or not 0 <= self.compliance_pulses <= 18_446_744_073_709_551_615
-            or type(self.areas) is not tuple
-            or len(self.areas) > 8
-            or any(type(part) is not AreaDose for part in self.areas)
+            type(clock_us) is not int
+            or not 0 <= clock_us <= 18_446_744_073_709_551_615
+            or type(clock_ticks) is not int
+            or not 0 <= clock_ticks <= 18_446_744_073_709_551_615
+            or type(state) is not DeviceState
+            or type(dose_number) is not int
+            or not 0 <= dose_number <= 18_446_744_073_709_551_615
+            or type(elapsed_ticks) is not int
+            or not 0 <= elapsed_ticks <= 18_446_744_073_709_551_615
+            or type(dead_man_us) is not int
+            or not 0 <= dead_man_us <= 4_294_967_295
+            or type(battery_permille) is not int
+            or not 0 <= battery_permille <= 1000
+            or type(events_dropped) is not int
+            or not 0 <= events_dropped <= 4_294_967_295
+            or type(compliance_pulses) is not int
+            or not 0 <= compliance_pulses <= 18_446_744_073_709_551_615
+            or type(areas) is not tuple
+            or len(areas) > 8
+            or any(type(part) is not AreaDose for part in areas)
         ):
             self.LAYOUT.check(self)
 
@@ -6568,19 +7735,24 @@ class Telemetry(Event):
                 and held <= 8
                 and len(payload) == 52 + 25 * held
             ):
-                made = _new(cls)
-                _set(made, "clock_us", clock_us)
-                _set(made, "clock_ticks", clock_ticks)
-                _set(made, "state", state)
-                _set(made, "dose_number", dose_number)
-                _set(made, "elapsed_ticks", elapsed_ticks)
-                _set(made, "dead_man_us", dead_man_us)
-                _set(made, "battery_permille", battery_permille)
-                _set(made, "events_dropped", events_dropped)
-                _set(made, "compliance_pulses", compliance_pulses)
-                _set(made, "areas", AreaDose.decode_row(payload, 52))
-                return made
+                made: Any = _new(_TELEMETRY_OPEN)
+                made.clock_us = clock_us
+                made.clock_ticks = clock_ticks
+                made.state = state
+                made.dose_number = dose_number
+                made.elapsed_ticks = elapsed_ticks
+                made.dead_man_us = dead_man_us
+                made.battery_permille = battery_permille
+                made.events_dropped = events_dropped
+                made.compliance_pulses = compliance_pulses
+                made.areas = AreaDose.decode_row(payload, 52)
+                made.__class__ = cls
+                whole: Self = made
+                return whole
         return cls.decode_by_field(payload)
+
+
+_TELEMETRY_OPEN: Final = still_open(Telemetry)
 
 
 MESSAGES: Final[dict[tuple[int, Kind], type[Message]]] = {

@@ -2,6 +2,9 @@
 
 The lines only ever accept. Whatever they do not accept they hand to the record's `Layout`, which goes from
 field to field and alone says what is wrong; so there is one place that refuses, and one wording of it.
+
+A frozen dataclass sets each value by a call that goes around its own lock, which is most of the time that a
+message takes. So a record is filled while it belongs to an open class with the same slots, and then closed.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from neurostim.wire.description import INTEGERS, Description, EnumText, Field, R
 
 _MAX_LINE: Final = 110
 _BODY: Final = "        "
-_LOCALS: Final = frozenset({"cls", "held", "made", "part", "payload", "self"})
+_LOCALS: Final = frozenset({"cls", "held", "made", "part", "payload", "self", "whole"})
 
 
 def number(value: int) -> str:
@@ -45,23 +48,51 @@ def struct_of(record: RecordText) -> list[str]:
     return [f'{_struct(record)}: Final = Struct("<{_format(record)}")'] if record.fields else []
 
 
+def annotation(field: Field) -> str:
+    """Type of a field's values, as the generated code spells it."""
+    plain = {"integer": "int", "bool": "bool", "bytes": "bytes", "text": "str", "data": "bytes"}
+    if field.kind == "enum":
+        return field.type
+    if field.kind == "list":
+        return f"tuple[{'int' if field.item in INTEGERS else field.item}, ...]"
+    return plain[field.kind]
+
+
+def open_of(record: RecordText) -> list[str]:
+    """Line of the class that a record belongs to while its values are being set."""
+    return [f"{_open(record)}: Final = still_open({record.name})"] if record.fields else []
+
+
 def methods_of(record: RecordText) -> list[str]:
-    """Lines of ``__post_init__``, ``encode`` and ``decode``; none for a record without values."""
+    """Lines of ``__init__``, ``encode`` and ``decode``; none for a record without values."""
     if not record.fields:
         return []
     taken = _LOCALS & {field.name for field in record.fields}
     if taken:
         raise ValueError(f"{record.place}: a field cannot be called {', '.join(sorted(taken))}")
-    return [*_check(record), *_encode(record), *_decode(record)]
+    return [*_init(record), *_encode(record), *_decode(record)]
 
 
-def _check(record: RecordText) -> list[str]:
+def _init(record: RecordText) -> list[str]:
+    taken = [f"{field.name}: {annotation(field)}" for field in record.fields]
     wrong = [part for field in record.fields for part in _wrong_value(field)]
     return [
         "",
-        "    def __post_init__(self) -> None:",
+        *_row("    def __init__(", ["self", *taken], ") -> None:"),
+        f"{_BODY}made: Any = self",
+        f'{_BODY}_set(made, "__class__", {_open(record)})',
+        *_settings(record, [field.name for field in record.fields], _BODY, record.name),
         *_if(wrong),
         f"{_BODY}    self.LAYOUT.check(self)",
+    ]
+
+
+def _settings(record: RecordText, values: Sequence[str], indent: str, whole: str) -> list[str]:
+    """Lines that set the values of ``made`` and close it."""
+    pairs = zip(record.fields, values, strict=True)
+    return [
+        *(f"{indent}made.{field.name} = {value}" for field, value in pairs),
+        f"{indent}made.__class__ = {whole}",
     ]
 
 
@@ -115,16 +146,16 @@ def _decode(record: RecordText) -> list[str]:
     if right:
         out += _if(right, "and", inner)
         indent = f"{inner}    "
-    out += [f"{indent}made = _new(cls)"]
-    for field in record.fields:
-        out += [f'{indent}_set(made, "{field.name}", {_value(field, size)})']
-    out += [f"{indent}return made", f"{_BODY}return cls.decode_by_field(payload)"]
-    return out
+    out += [f"{indent}made: Any = _new({_open(record)})"]
+    out += _settings(record, [_value(field, size) for field in record.fields], indent, "cls")
+    # The name with a type is for the type checker alone.
+    out += [f"{indent}whole: Self = made", f"{indent}return whole"]
+    return [*out, f"{_BODY}return cls.decode_by_field(payload)"]
 
 
 def _wrong_value(field: Field) -> list[str]:
     """Conditions one of which holds where a field does not allow the value of a record."""
-    name = f"self.{field.name}"
+    name = field.name
     low, high = number(field.low), number(field.high)
     if field.kind == "integer":
         return [f"type({name}) is not int", f"not {low} <= {name} <= {high}"]
@@ -218,12 +249,21 @@ def _format(record: RecordText) -> str:
     )
 
 
+def _constant(name: str) -> str:
+    """``AreaDose`` -> ``_AREA_DOSE``."""
+    return "_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
 def _struct(record: RecordText) -> str:
-    return "_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", record.name).upper()
+    return _constant(record.name)
+
+
+def _open(record: RecordText) -> str:
+    return f"{_constant(record.name)}_OPEN"
 
 
 def _members(enumeration: str) -> str:
-    return "_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enumeration).upper() + "S"
+    return f"{_constant(enumeration)}S"
 
 
 def _items(integer: str) -> str:
