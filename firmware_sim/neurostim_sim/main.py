@@ -147,8 +147,7 @@ def _serve(options: argparse.Namespace) -> int:
         if options.json:
             benches.json_line(document)
         else:
-            answer = "done" if document["ok"] else document["error"]
-            print(f"{document['order']}: {answer}", flush=True)
+            print(benches.in_words(document), flush=True)
 
     bench = make(SystemClock(), tell)
     with benches.ending_on_signals(bench):

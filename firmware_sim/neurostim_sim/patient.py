@@ -91,6 +91,7 @@ class Summary:
     usage_records: int = 0
     usage_sha256: str = ""
     contacts: dict[str, dict[str, int]] = field(default_factory=dict)
+    unheeded: dict[str, int] = field(default_factory=dict)
 
 
 def read_script(path: Path) -> Patient:
@@ -297,8 +298,11 @@ class _Life:
             self._press(Button.STOP)
 
     def _press(self, button: Button) -> None:
-        self.summary.presses += 1
-        self._core.press(button)
+        told = self.summary
+        told.presses += 1
+        answer = self._core.press(button)
+        if answer is not None:
+            told.unheeded[answer.value] = told.unheeded.get(answer.value, 0) + 1
 
     def _fault(self, name: str) -> None:
         self._core.inject(name, self._core.clock.true_ns)
@@ -421,6 +425,8 @@ def _print(summary: Summary) -> None:
     print(f"lead out    {summary.lead_out} times, faults {summary.faults}")
     print(f"battery     lowest {summary.lowest_battery / 10:.1f} %, changed {summary.battery_changes} times")
     print(f"release     {'expired' if summary.expired else 'running'}")
+    for answer, times in sorted(summary.unheeded.items()):
+        print(f"did nothing {times} times: {answer}")
     for contact, one in summary.contacts.items():
         if one["cathodic_ac"] or one["pulses"] > 1000:
             print(f"contact {contact:>3} {one['pulses']} pulses, {one['cathodic_ac'] / 1e18:.6f} C cathodic")

@@ -30,7 +30,7 @@ from neurostim_sim.delivery import Delivery
 from neurostim_sim.hardware import Hardware
 from neurostim_sim.home import battery
 from neurostim_sim.home.account import Account
-from neurostim_sim.home.controls import Button, Signal
+from neurostim_sim.home.controls import Button, Signal, Unheeded
 from neurostim_sim.home.display import DAY_US, PATIENT_CLEARS, signals_of
 from neurostim_sim.home.lockout import lock_after, remembered
 from neurostim_sim.home.permitted import is_permitted
@@ -204,24 +204,25 @@ class Home:
 
     # -------------------------------------------------------------------------------------- buttons
 
-    def press(self, button: Button) -> None:
-        """A button was pressed and let go."""
+    def press(self, button: Button) -> Unheeded | None:
+        """A button was pressed and let go; says why it did nothing, where it did nothing."""
         if button is Button.STOP:
             self._stop()
-        elif not self.autonomous:
-            return
-        elif button is Button.START:
-            self._start()
-        elif button is Button.SWITCH:
-            self._switch()
-        else:
-            self._step(1 if button is Button.UP else -1)
+            return None
+        if not self.autonomous:
+            return Unheeded.NOT_RELEASED
+        if button is Button.START:
+            return self._start()
+        if button is Button.SWITCH:
+            return self._switch()
+        return self._step(1 if button is Button.UP else -1)
 
-    def hold(self, button: Button) -> None:
+    def hold(self, button: Button) -> Unheeded | None:
         """A button is pressed and stays down; only DOWN repeats."""
-        self.press(button)
+        answer = self.press(button)
         self._held = button
         self._repeat_ns = self._clock.now_ns + REPEAT_NS
+        return answer
 
     def let_go(self) -> None:
         """The button that was held is up again."""
@@ -238,13 +239,17 @@ class Home:
         if self.autonomous:
             self._tell(UsageKind.OFF_BUTTON)
 
-    def _start(self) -> None:
+    def _start(self) -> Unheeded | None:
         program = self.chosen
         output, memory = self._output, self._memory
-        if program is None or self.state.expired or self.running is not None or self._measuring is not None:
-            return
-        if output.state in ON or output.recovering or self.state.locked_us:
-            return
+        if program is None or self.state.expired:
+            return Unheeded.EXPIRED
+        if output.state in ON:
+            return Unheeded.ON
+        if self.running is not None or self._measuring is not None or output.recovering:
+            return Unheeded.NOT_YET
+        if self.state.locked_us:
+            return Unheeded.LOCKED
         now_us = self.state.powered_us
         starts: list[int] = self.state.kept["starts"]
         seconds = lock_after(starts, now_us)
@@ -253,13 +258,16 @@ class Home:
             self._note(EventCode.START_LOCKOUT, value=seconds)
             self._tell(UsageKind.LOCKOUT, value=seconds)
             memory.save()
-            return
-        if self._hardware.battery <= battery.FLOOR_PERMILLE or self.usage.room < RESERVE:
-            return
+            return Unheeded.LOCKED
+        if self._hardware.battery <= battery.FLOOR_PERMILLE:
+            return Unheeded.BATTERY
+        if self.usage.room < RESERVE:
+            return Unheeded.LOG_FULL
         if memory.latched and not self._clear_latch():
-            return
+            out = FaultCode(memory.fault) is FaultCode.LEAD_UNPLUGGED
+            return Unheeded.LEAD_OUT if out else Unheeded.FAULT
         if not self._self_test(program):
-            return
+            return Unheeded.FAULT
         self.state.kept["starts"] = remembered(starts, now_us)
         self._note(EventCode.PATIENT_START, value=program.slot)
         measured = self.state.kept["measured_us"]
@@ -267,6 +275,7 @@ class Home:
             self._measure(program)
         else:
             self._deliver(program)
+        return None
 
     def _clear_latch(self) -> bool:
         """Whether the latch is one that a deliberate start clears; it is cleared then."""
@@ -320,13 +329,13 @@ class Home:
     def _unattended(self, amplitudes_na: Sequence[int]) -> Unattended:
         return Unattended(amplitudes_na, CHECKPOINT_NS, self._account.opened)
 
-    def _step(self, by: int) -> None:
+    def _step(self, by: int) -> Unheeded | None:
         running = self.running
         if running is None or running.ended or self._output.state is not DeviceState.DELIVERING:
-            return
+            return Unheeded.OFF
         level = running.level + by
         if not 0 <= level <= running.program.top:
-            return
+            return Unheeded.AT_END
         now_ns = self._clock.now_ns
         if by > 0:
             recent = [at for at in self._output.steps if now_ns - at < SECOND_NS]
@@ -334,7 +343,7 @@ class Home:
             areas = range(len(running.program.ranges))
             rises = all(running.delivery.may_rise(area) for area in areas)
             if len(recent) >= m.AMPLITUDE_STEPS_PER_S or not rises:
-                return
+                return Unheeded.TOO_FAST
             self._output.steps[:] = [*recent, now_ns]
         before, after = running.program.amplitudes(running.level), running.program.amplitudes(level)
         running.level = level
@@ -348,22 +357,26 @@ class Home:
             self._tell_step(running, 1)
         else:
             running.steps_untold += 1
+        return None
 
     def _tell_step(self, running: Running, presses: int) -> None:
         for area, amplitude in enumerate(running.program.amplitudes(running.level)):
             self._tell(UsageKind.STEP, slot=running.program.slot, place=area, count=presses, value=amplitude)
 
-    def _switch(self) -> None:
+    def _switch(self) -> Unheeded | None:
         """The next program is chosen; output fades to zero first and does not begin again by itself."""
         release, program = self.state.release, self.chosen
-        if release is None or program is None or self.state.expired or len(release.programs) == 1:
-            return
+        if release is None or program is None or self.state.expired:
+            return Unheeded.EXPIRED
+        if len(release.programs) == 1:
+            return Unheeded.ONE_PROGRAM
         place = release.programs.index(program)
         following = release.programs[(place + 1) % len(release.programs)]
         self.state.kept["chosen"] = following.slot
         self._note(EventCode.PATIENT_SWITCH, value=following.slot)
         self._tell(UsageKind.SWITCH, slot=following.slot)
         self._fade(StopCause.PATIENT_STOP)
+        return None
 
     def _stop(self) -> None:
         """The first press fades out; a second, or one where no patient started, stops at once."""

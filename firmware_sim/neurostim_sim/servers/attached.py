@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from neurostim_sim.home.controls import Button
+from neurostim_sim.home.controls import Button, Signal, Unheeded
 from neurostim_sim.servers.line import LINE_FAULTS, Line
 
 LINES_APART: Final = 1_000_003
@@ -36,10 +36,18 @@ class Core(Protocol):
     def inject(self, name: str, at_ns: int) -> None:
         """Schedule a fault by name."""
 
-    def press(self, button: Button) -> None:
-        """Press a button of the patient's control and let it go."""
+    @property
+    def autonomous(self) -> bool:
+        """Whether the device is released for use at home."""
 
-    def hold(self, button: Button) -> None:
+    @property
+    def signals(self) -> frozenset[Signal]:
+        """What the patient's control shows."""
+
+    def press(self, button: Button) -> Unheeded | None:
+        """Press a button of the patient's control and let it go; why it did nothing, where it did not."""
+
+    def hold(self, button: Button) -> Unheeded | None:
         """Press a button and keep it down."""
 
     def let_go(self) -> None:

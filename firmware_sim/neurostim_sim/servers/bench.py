@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, Final, Protocol, TextIO
 
 from neurostim.core.errors import ConfigError, NeurostimError
-from neurostim_sim.home.controls import Button
+from neurostim_sim.home.controls import Button, Signal, Unheeded
 from neurostim_sim.servers.attached import AttachedDevice
 from neurostim_sim.servers.clock import Clock
 from neurostim_sim.servers.ports import Endpoint, PtyPort, TcpPort
@@ -33,6 +33,7 @@ ORDERS: Final = {
     "let-go": "let go of the button that is held",
     "off-button": "press the off button",
     "battery": "put a fresh battery in",
+    "look": "tell what the patient's control shows",
     "quit": "finish the records and end",
 }
 
@@ -129,6 +130,8 @@ class Bench:
         self._hosts = Hosts(device)
         self._selector = selectors.DefaultSelector()
         self._orders: list[str] = []
+        self._controlled = False
+        self._shown: list[str] = []
         self._awake, self._waker = socket.socketpair()
         self._awake.setblocking(False)
         self._waker.setblocking(False)
@@ -145,6 +148,10 @@ class Bench:
     def label_code(self) -> str:
         """Code on the device's label, for pairing."""
         return self._device.core.label_code
+
+    def obey(self) -> None:
+        """From here on orders are expected: what the patient's control shows is told when it changes."""
+        self._controlled = True
 
     def order(self, text: str) -> None:
         """Give an order, from any thread."""
@@ -208,6 +215,8 @@ class Bench:
             self._ready(key.fileobj)
         while self._orders:
             self._obey(self._orders.pop(0).split())
+        if self._controlled and self._device.core.autonomous:
+            self._tell_shown()
 
     def _send(self, now_ns: int) -> None:
         self._hosts.send(now_ns)
@@ -247,7 +256,14 @@ class Bench:
         self._selector.unregister(endpoint)
         self._hosts.remove(endpoint)
 
+    def _tell_shown(self) -> None:
+        shown = shows(self._device.core.signals)
+        if shown != self._shown:
+            self._shown = shown
+            self._tell({"shows": shown, "at_ns": self._now_ns()})
+
     def _obey(self, words: list[str]) -> None:
+        answer: dict[str, Any] = {}
         try:
             match words:
                 case []:
@@ -258,8 +274,8 @@ class Bench:
                     self.plug()
                 case ["fault", name]:
                     self._device.inject(name, self._now_ns())
-                case ["press" | "hold" | "let-go" | "off-button" | "battery", *rest]:
-                    self._touch(words[0], rest)
+                case ["press" | "hold" | "let-go" | "off-button" | "battery" | "look", *rest]:
+                    answer = self._touch(words[0], rest)
                 case ["quit"]:
                     self._ending = True
                 case _:
@@ -269,10 +285,10 @@ class Bench:
         except NeurostimError as error:
             self._tell({"order": " ".join(words), "ok": False, "error": str(error)})
         else:
-            self._tell({"order": " ".join(words), "ok": True, "at_ns": self._now_ns()})
+            self._tell({"order": " ".join(words), "ok": True, "at_ns": self._now_ns(), **answer})
 
-    def _touch(self, act: str, rest: list[str]) -> None:
-        """Do something to the device by hand, at the present moment."""
+    def _touch(self, act: str, rest: list[str]) -> dict[str, Any]:
+        """Do something to the device by hand, at the present moment; what the patient sees of it."""
         core = self._device.core
         buttons = {button.value: button for button in Button}
         button = buttons.get(rest[0]) if act in ("press", "hold") and len(rest) == 1 else None
@@ -281,21 +297,31 @@ class Bench:
                 f"found the order {' '.join([act, *rest])!r}", allowed=", ".join(buttons), code="order"
             )
         self._device.advance(self._now_ns())
+        unheeded: Unheeded | None = None
         if button is not None:
-            (core.press if act == "press" else core.hold)(button)
+            unheeded = (core.press if act == "press" else core.hold)(button)
         elif act == "let-go":
             core.let_go()
         elif act == "off-button":
             core.off_button()
-        else:
+        elif act == "battery":
             core.change_battery()
+        self._shown = shows(core.signals)
+        answer: dict[str, Any] = {"shows": self._shown}
+        return answer if unheeded is None else {**answer, "ok": False, "error": unheeded.value}
 
     def _now_ns(self) -> int:
         return self._clock.monotonic_ns() - self._origin_ns
 
 
+def shows(signals: frozenset[Signal]) -> list[str]:
+    """What a patient's control shows, in words and in one order."""
+    return [one.value for one in Signal if one in signals]
+
+
 def take_orders(bench: Bench, source: TextIO) -> None:
     """Pass lines of ``source`` on as orders, from a thread of its own; its end is the order to quit."""
+    bench.obey()
 
     def listen() -> None:
         for line in source:
@@ -318,6 +344,15 @@ def ending_on_signals(bench: Bench) -> Iterator[None]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def in_words(document: Mapping[str, Any]) -> str:
+    """An answer to an order, or a change of what the patient's control shows, as a line for people."""
+    shown = ", ".join(document.get("shows", ())) or "nothing"
+    if "order" not in document:
+        return f"the patient's control shows: {shown}"
+    answer = "done" if document["ok"] else document["error"]
+    return f"{document['order']}: {answer}" + (f" (shows: {shown})" if "shows" in document else "")
 
 
 def json_line(document: Mapping[str, Any]) -> None:

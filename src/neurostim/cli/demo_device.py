@@ -131,7 +131,8 @@ class SimulatedDevice:
         for line in self._output:
             with contextlib.suppress(ValueError):
                 document = json.loads(line)
-                if isinstance(document, dict):
+                # What the patient's control comes to show is told unasked: that is no answer.
+                if isinstance(document, dict) and document.keys() & {"url", "order"}:
                     self._answers.put(document)
         self._answers.put(None)
 
