@@ -23,7 +23,7 @@ from neurostim_sim.delivery import Delivery
 from neurostim_sim.entropy import Entropy, seeded
 from neurostim_sim.faults import Fault, parse_name
 from neurostim_sim.hardware import Hardware
-from neurostim_sim.home.controls import Button
+from neurostim_sim.home.controls import Button, Signal, Unheeded
 from neurostim_sim.home.mode import Home
 from neurostim_sim.judging import take
 from neurostim_sim.keyring import CODE_BYTES, Keyring
@@ -296,13 +296,19 @@ class DeviceCore:
 
     # ------------------------------------------------------------------------ the patient's control
 
-    def press(self, button: Button) -> None:
-        """Press a button of the patient's control and let it go."""
-        self._touch(lambda: self.home.press(button))
+    @property
+    def signals(self) -> frozenset[Signal]:
+        """What the patient's control shows; nothing without power, or while the processor hangs."""
+        dark = self._dead or self.supervision.hung_ns is not None
+        return frozenset() if dark else self.home.signals
 
-    def hold(self, button: Button) -> None:
-        """Press a button and keep it down until `let_go`; only DOWN repeats."""
-        self._touch(lambda: self.home.hold(button))
+    def press(self, button: Button) -> Unheeded | None:
+        """Press a button of the patient's control and let it go; why it did nothing, where it did not."""
+        return self._touch(lambda: self.home.press(button))
+
+    def hold(self, button: Button) -> Unheeded | None:
+        """Press a button and keep it down until `let_go`; only DOWN repeats. As `press`."""
+        return self._touch(lambda: self.home.hold(button))
 
     def let_go(self) -> None:
         """Let go of the button that is held."""
@@ -317,17 +323,21 @@ class DeviceCore:
         self.hardware.off_pressed = True
         self._touch(self.home.saw_off_button)
 
-    def _touch(self, act: Callable[[], None]) -> None:
-        if self._dead or self.supervision.hung_ns is not None:
-            return
+    def _touch(self, act: Callable[[], Unheeded | None]) -> Unheeded | None:
+        if self._dead:
+            return Unheeded.NO_POWER
+        if self.supervision.hung_ns is not None:
+            return Unheeded.NO_ANSWER
         self._touched = True
         try:
             self.output.run()
             self.home.watch()
-            act()
+            answer = act()
             self.make_log_durable()
         except PowerCut:
             self._power_fails()
+            return Unheeded.NO_POWER
+        return answer
 
     def hang(self) -> None:
         """The processor stops; the output hardware goes on until its own watchdog acts."""
