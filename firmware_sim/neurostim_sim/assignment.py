@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from neurostim.wire.messages import EventCode
-from neurostim_sim.records import Memory, Slot
+from neurostim_sim.records import Memory, Replaced, Slot
 
 ROOM: Final = "assignment"
 
@@ -38,7 +38,7 @@ class Assignment:
     def assign(self, subject: str, now_us: int) -> int:
         """Bind the device; durable when this returns. Returns the number of the assignment."""
         number = self.number + 1
-        self._memory.extra[ROOM] = {"number": number, "subject": subject, "cleaning": self.cleaning}
+        self._memory.extra[ROOM] = Replaced(number=number, subject=subject, cleaning=self.cleaning)
         self._memory.note(now_us, EventCode.ASSIGNED, value=number)
         self._memory.save()
         return number
@@ -48,7 +48,7 @@ class Assignment:
         memory, number = self._memory, self.number
         memory.slots = [Slot() for _ in memory.slots]
         memory.purging = True
-        memory.extra[ROOM] = {"number": number, "subject": "", "cleaning": cleaning}
+        memory.extra[ROOM] = Replaced(number=number, subject="", cleaning=cleaning)
         memory.note(now_us, EventCode.RETIRED, value=number)
         memory.note(now_us, EventCode.CLEANED, value=number)
         return number

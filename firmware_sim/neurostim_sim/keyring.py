@@ -15,7 +15,7 @@ from neurostim.wire import messages as m
 from neurostim.wire.messages import EventCode
 from neurostim.wire.pairing import format_code, pairing_psk
 from neurostim_sim.clock import DeviceClock
-from neurostim_sim.records import Memory
+from neurostim_sim.records import Memory, Replaced
 
 SECOND_NS: Final = 1_000_000_000
 KEY_BYTES: Final = 32
@@ -174,13 +174,13 @@ class Keyring:
         self._memory.save()
 
     def _keep(self) -> None:
-        self._memory.extra[_ROOM] = {
-            "code": self._code.hex(),
-            "closed": self.closed,
-            "failures": self.failures,
-            "hosts": [[one.host_id.hex(), one.name, one.key.hex()] for one in self._hosts],
-            "locked_s": self.locked_s,
-        }
+        self._memory.extra[_ROOM] = Replaced(
+            code=self._code.hex(),
+            closed=self.closed,
+            failures=self.failures,
+            hosts=[[one.host_id.hex(), one.name, one.key.hex()] for one in self._hosts],
+            locked_s=self.locked_s,
+        )
 
 
 class PairingsFull(Exception):

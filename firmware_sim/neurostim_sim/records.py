@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final
 
 from neurostim.wire.messages import (
@@ -39,6 +40,11 @@ _COUNTERS: Final = (
     "battery",
     "log_next",
 )
+_counters_of: Final = attrgetter(*_COUNTERS)
+
+
+class Replaced(dict[str, Any]):
+    """A document of a room that is replaced by another one, never changed: a save looks at it once."""
 
 
 @dataclass
@@ -146,7 +152,10 @@ class Memory:
     extra: dict[str, Any] = field(default_factory=dict)
     unsaved: bool = False
     damaged: bool = False
-    _kept: dict[str, Any] = field(default_factory=dict, repr=False)
+    _kept_slots: dict[int, tuple[Slot, bool]] = field(default_factory=dict, repr=False)
+    _kept_contacts: dict[int, list[int]] = field(default_factory=dict, repr=False)
+    _kept_doses: dict[int, DoseRecord] = field(default_factory=dict, repr=False)
+    _kept_extra: dict[str, Any] = field(default_factory=dict, repr=False)
     _gone: list[str] = field(default_factory=list, repr=False)
     _logged: int = 0
 
@@ -168,9 +177,9 @@ class Memory:
         memory.doses = [DoseRecord(**doses[number]) for number in sorted(doses, key=int)]
         log = kinds.get("log", {})
         memory.log = [log[index] for index in sorted(log, key=int)]
-        memory.extra = kinds.get("extra", {})
+        memory.extra = {name: Replaced(document) for name, document in kinds.get("extra", {}).items()}
         memory._logged = memory.log_next - 1
-        memory._kept = dict.fromkeys(name for name in found if name.startswith("extra:"))
+        memory._kept_extra = dict(memory.extra)
         return memory
 
     def save(self) -> None:
@@ -190,32 +199,34 @@ class Memory:
         """The sections that may have changed, and those that are gone."""
         if self.gauge is not None:
             self.battery = self.gauge()
-        now: dict[str, Any] = {"counters": {name: getattr(self, name) for name in _COUNTERS}}
+        now: dict[str, Any] = {"counters": dict(zip(_COUNTERS, _counters_of(self), strict=True))}
         for i, slot in enumerate(self.slots):
-            kept = self._kept.get(f"slot:{i}")
+            kept = self._kept_slots.get(i)
             # A committed slot is never changed, only replaced: what turns over in memory is not made to last.
             if kept is None or kept[0] is not slot or kept[1] != slot.committed:
-                self._kept[f"slot:{i}"] = (slot, slot.committed)
+                self._kept_slots[i] = (slot, slot.committed)
                 now[f"slot:{i}"] = slot.document() or None
-        for contact, values in self.contacts.items():
-            if self._kept.get(f"contact:{contact}") != values:
-                self._kept[f"contact:{contact}"] = list(values)
-                now[f"contact:{contact}"] = values
+        if self.contacts != self._kept_contacts:
+            for contact, values in self.contacts.items():
+                if self._kept_contacts.get(contact) != values:
+                    self._kept_contacts[contact] = list(values)
+                    now[f"contact:{contact}"] = values
         for dose in self.doses:
             # One that is settled never changes again.
-            if not dose.settled or self._kept.get(f"dose:{dose.number}") is not dose:
-                self._kept[f"dose:{dose.number}"] = dose if dose.settled else None
+            if not dose.settled or self._kept_doses.get(dose.number) is not dose:
                 now[f"dose:{dose.number}"] = dose.__dict__
+                if dose.settled:
+                    self._kept_doses[dose.number] = dose
         fresh = self.log_next - 1 - self._logged
         if fresh:
             now.update({f"log:{values[0]}": values for values in self.log[-fresh:]})
-        for name in [one for one in self._kept if one.startswith("extra:")]:
-            if name[6:] not in self.extra:
-                del self._kept[name]
-                now[name] = None
+        for name in [one for one in self._kept_extra if one not in self.extra]:
+            del self._kept_extra[name]
+            now[f"extra:{name}"] = None
         for name, document in self.extra.items():
-            now[f"extra:{name}"] = document
-            self._kept[f"extra:{name}"] = None
+            if self._kept_extra.get(name) is not document or type(document) is not Replaced:
+                now[f"extra:{name}"] = document
+                self._kept_extra[name] = document
         now.update(dict.fromkeys(self._gone))
         self._gone.clear()
         return now
@@ -251,6 +262,6 @@ class Memory:
         """Hold one more dose; the oldest is forgotten."""
         self.doses.append(dose)
         if len(self.doses) > DOSES_KEPT:
-            forgotten = f"dose:{self.doses.pop(0).number}"
-            self._kept.pop(forgotten, None)
-            self._gone.append(forgotten)
+            forgotten = self.doses.pop(0).number
+            self._kept_doses.pop(forgotten, None)
+            self._gone.append(f"dose:{forgotten}")

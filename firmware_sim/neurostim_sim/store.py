@@ -27,6 +27,7 @@ _MAGIC: Final = b"NSS2"
 _ENTRY: Final = struct.Struct("<4sIII")
 _ENTRY_MAGIC: Final = b"NSJ>"
 _END: Final = struct.Struct("<4sIQI")
+_NUMBERS: Final = struct.Struct("<QI")
 _END_MAGIC: Final = b"<NSJ"
 _CLOSED: Final = "closed"
 _NULL: Final = "null"
@@ -165,7 +166,7 @@ class Store:
 
     def _entry(self, body: bytes) -> bytes:
         number = self._number + 1
-        checksum = zlib.crc32(struct.pack("<QI", self._sequence, number) + body, self._seal)
+        checksum = zlib.crc32(_NUMBERS.pack(self._sequence, number) + body, self._seal)
         head = _ENTRY.pack(_ENTRY_MAGIC, number, len(body), checksum)
         return head + body + _END.pack(_END_MAGIC, self._seal, self._sequence, number)
 
@@ -256,7 +257,7 @@ class _Bank:
                 magic != _ENTRY_MAGIC
                 or told != number
                 or len(body) != length
-                or zlib.crc32(struct.pack("<QI", self.sequence, number) + body, self.seal) != checksum
+                or zlib.crc32(_NUMBERS.pack(self.sequence, number) + body, self.seal) != checksum
             ):
                 break
             self.journal.append(body)
@@ -313,7 +314,7 @@ def _torn_at_first(banks: list[_Bank]) -> bool:
 
 
 def _seal(sequence: int, body: bytes) -> int:
-    return zlib.crc32(struct.pack("<QI", sequence, len(body)) + body)
+    return zlib.crc32(_NUMBERS.pack(sequence, len(body)) + body)
 
 
 def _text(value: Any) -> str:
