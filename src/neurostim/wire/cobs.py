@@ -24,16 +24,22 @@ def encoded_length(length: int) -> int:
 def encode(data: bytes) -> bytes:
     """Stuff ``data``; the result holds no zero byte and no delimiter."""
     runs = data.split(b"\0")
-    if len(data) < _RUN:
+    parts = []
+    try:
         # Zeros stand in rows, as in a header: most runs are empty.
-        parts = []
         for run in runs:
             if run:
                 parts.append(_CODES[len(run)])
                 parts.append(run)
             else:
                 parts.append(b"\1")
-        return b"".join(parts)
+    except IndexError:
+        # A run for which one code does not do, as only long frames can hold.
+        return _encode_full(runs)
+    return b"".join(parts)
+
+
+def _encode_full(runs: list[bytes]) -> bytes:
     out = bytearray()
     last = len(runs) - 1
     for index, run in enumerate(runs):
