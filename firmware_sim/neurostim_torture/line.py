@@ -170,8 +170,7 @@ class Way:
         self._arrive(data, now_ns + late)
 
     def _arrive(self, data: bytes, at_ns: int) -> None:
-        arrival = max(at_ns + TRANSIT_NS, self._free_ns)
-        self._free_ns = arrival
+        self._free_ns = arrival = max(at_ns + TRANSIT_NS, self._free_ns)
         self._deliver(arrival, data)
 
 

@@ -7,6 +7,8 @@ import heapq
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -211,9 +213,10 @@ class World:
     def run_device(self, data: bytes = b"", touch: Callable[[], None] | None = None) -> None:
         """Let the device come to the present moment, and take bytes or what a hand does to it."""
         device = self.device
-        measuring = device.output.measurement
-        begun = device.memory.doses[-1] if measuring is not None else None
-        began_ns = 0 if begun is None else self._true_of(begun.start_tick)
+        measuring, begun, began_ns = device.output.measurement, None, 0
+        if measuring is not None:
+            begun = device.memory.doses[-1]
+            began_ns = self._true_of(begun.start_tick)
         try:
             device.advance(self.now_ns)
             if data:
@@ -533,5 +536,13 @@ def _read(frame: bytes) -> Plain | None:
 
 def plain(message: Message) -> dict[str, Any]:
     """A message's fields by name."""
-    names: Iterable[str] = message.__slots__
-    return {name: getattr(message, name) for name in names}
+    names: tuple[str, ...] = tuple(message.__slots__)
+    return dict(zip(names, _reader(names)(message), strict=True))
+
+
+@cache
+def _reader(names: tuple[str, ...]) -> Callable[[Message], Iterable[Any]]:
+    """What reads all these fields of a message at once."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda message: [getattr(message, name) for name in names]
