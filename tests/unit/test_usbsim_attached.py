@@ -262,3 +262,68 @@ def test_the_hint_shows_the_state_at_the_moment_of_the_event():
     done = bed.usb.result(hint)
     assert done.data[:4] == bytes([1, state, cause, 0])
     assert int.from_bytes(done.data[4:], "little") > 0
+
+
+CDC_OUT, CDC_IN = 0x01, 0x81
+
+
+class TwoPrograms:
+    """One at the vendor interface, one at the serial port of the same device, each with its own session."""
+
+    def __init__(self) -> None:
+        self.core = device("scs")
+        self.attached = UsbAttachedDevice(self.core)
+        self.usb = UsbHost(self.attached.usb)
+        self.usb.configure()
+        self.usb.control(0x21, 0x22, 1, 0)
+        self.now_ns = 0
+
+    def ask(self, out: int, message: Any, session: int = 0, sequence: int = 0) -> list[Frame]:
+        """Send as a program's first command, and hear what came back there."""
+        lease = self.core.now_us if session else 0
+        data = pack(message, session=session, sequence=sequence, command_id=1, lease_us=lease)
+        self.usb.submit(out, data=data)
+        self.attached.advance(self.now_ns)
+        return self.heard(out | 0x80)
+
+    def heard(self, into: int) -> list[Frame]:
+        data = b""
+        while True:
+            number = self.usb.submit(into, 4096)
+            done = self.usb.result(number)
+            if done is None:
+                assert self.usb.device.unlink(number)
+                return [one for one in FrameDecoder().feed(data) if isinstance(one, Frame)]
+            data += done.data
+
+
+def hello(program: int) -> m.Hello:
+    return m.Hello(bytes([program]) * 16, program, m.Role.CONTROL, bytes(16))
+
+
+@pytest.mark.hazard("two-hosts")
+@pytest.mark.parametrize(("one", "other"), [(OUT, CDC_OUT), (CDC_OUT, OUT)], ids=["vendor", "serial"])
+def test_two_programs_at_the_two_functions_never_hear_each_others_replies(one: int, other: int) -> None:
+    both = TwoPrograms()
+    [first] = [unpack(frame) for frame in both.ask(one, hello(1))]
+    assert isinstance(first, m.HelloReply)
+    assert both.heard(other | 0x80) == []
+    [second] = [unpack(frame) for frame in both.ask(other, hello(2))]
+    assert both.heard(one | 0x80) == []
+    assert isinstance(second, m.HelloReply)
+    assert (first.nonce, second.nonce) == (1, 2)
+    assert first.role is m.Role.CONTROL
+    assert second.role is m.Role.OBSERVE
+    assert first.session != second.session
+
+
+@pytest.mark.hazard("two-hosts")
+def test_a_program_at_the_other_function_stops_and_both_are_told() -> None:
+    both = TwoPrograms()
+    owner, guest = (unpack(both.ask(out, hello(out))[0]).session for out in (CDC_OUT, OUT))
+    both.ask(CDC_OUT, m.Status(), owner, 1)
+    both.ask(OUT, m.Status(), guest, 1)
+    replies = [unpack(one) for one in both.ask(OUT, m.Stop(), guest, 2)]
+    assert [type(one) for one in replies if not isinstance(one, m.StateChanged)] == [m.StopReply]
+    for heard in (replies, [unpack(one) for one in both.heard(CDC_IN)]):
+        assert [one.state for one in heard if isinstance(one, m.StateChanged)] == [m.DeviceState.STOPPED]

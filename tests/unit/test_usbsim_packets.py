@@ -6,7 +6,7 @@ import pytest
 
 from neurostim.wire import messages as m
 from neurostim.wire.codec import pack
-from neurostim_sim.usb.device import MOST_BYTES, MOST_REQUESTS
+from neurostim_sim.usb.device import MOST_BYTES, MOST_REQUESTS, Function
 from neurostim_sim.usb.pipes import MOST_HELD
 from neurostim_sim.usb.transfers import ENOMEM, EOVERFLOW, EPIPE, EPROTO, EREMOTEIO, ESHUTDOWN
 from support.usb_requests import UsbHost, bare_device, configured
@@ -122,12 +122,13 @@ def test_frames_of_the_two_functions_never_garble_each_other():
     host.write(OUT, b"\0ven")
     host.write(CDC_OUT, b"\0serial\0")
     host.write(OUT, b"dor\0")
-    assert [one for one in host.device.take_heard().split(b"\0") if one] == [b"serial", b"vendor"]
+    assert host.device.take_heard(Function.SERIAL) == b"\0serial\0"
+    assert host.device.take_heard() == b"\0vendor\0"
     host.write(CDC_OUT, b"\0a")
     host.write(OUT, b"\0b\0")
     host.write(CDC_OUT, b"a\0")
-    frames = [one for one in host.device.take_heard().split(b"\0") if one]
-    assert sorted(frames) == [b"aa", b"b"]
+    assert host.device.take_heard() == b"\0b\0"
+    assert host.device.take_heard(Function.SERIAL) == b"\0aa\0"
 
 
 def test_what_never_becomes_a_frame_is_not_held_without_bound():
@@ -202,7 +203,8 @@ def test_an_endpoint_that_is_not_there_or_not_configured_does_not_answer():
 def test_nothing_is_sent_to_a_function_that_nobody_uses():
     host = UsbHost(bare_device())
     host.configure()
-    host.device.feed(b"nobody listens")
+    for function in Function:
+        host.device.feed(b"nobody listens", function)
     host.write(OUT, b"\0")
     host.control(0x21, 0x22, 1, 0)
     assert host.read(IN) is None
@@ -213,22 +215,25 @@ def test_the_serial_port_speaks_from_dtr_on_and_is_empty_for_the_next_program():
     host = UsbHost(bare_device())
     host.configure()
     assert host.control(0x21, 0x22, 1, 0).status == 0
-    host.device.feed(b"to whom it may concern")
+    host.device.feed(b"to whom it may concern", Function.SERIAL)
     assert host.read(CDC_IN).data == b"to whom it may concern"
-    host.device.feed(b"unread")
+    host.device.feed(b"unread", Function.SERIAL)
     host.write(CDC_OUT, b"half a fr")
     host.control(0x21, 0x22, 0, 0)
     host.control(0x21, 0x22, 1, 0)
     assert host.read(CDC_IN) is None
     host.write(CDC_OUT, b"ame\0")
-    assert host.device.take_heard() == b"ame\0"
+    assert host.device.take_heard(Function.SERIAL) == b"ame\0"
 
 
-def test_both_functions_hear_the_same_bytes():
+def test_a_function_hears_only_what_is_for_it():
     host = configured()
     host.control(0x21, 0x22, 1, 0)
-    host.device.feed(b"same")
-    assert host.read(IN).data == host.read(CDC_IN).data == b"same"
+    host.device.feed(b"vendor")
+    host.device.feed(b"serial", Function.SERIAL)
+    assert (host.read(IN).data, host.read(CDC_IN).data) == (b"vendor", b"serial")
+    assert host.read(IN) is None
+    assert host.read(CDC_IN) is None
 
 
 def test_a_removed_device_ends_what_waits():

@@ -10,13 +10,10 @@ from neurostim_sim.core import DeviceCore
 from neurostim_sim.servers.attached import AttachedDevice
 from neurostim_sim.settings import Settings
 from neurostim_sim.usb import faults
-from neurostim_sim.usb.device import UsbDevice
+from neurostim_sim.usb.device import Function, UsbDevice
 
 RETURN_NS: Final = 200_000_000
 """Time after which a restarted processor is on the bus again [ns]."""
-
-LINE: Final = 0
-"""Both functions are one line to the device."""
 
 _PLUG: Final = "plug"
 _ACCEPT: Final = "accept"
@@ -39,6 +36,8 @@ class UsbAttachedDevice(AttachedDevice):
 
     def __init__(self, core: DeviceCore, seed: int = 0) -> None:
         super().__init__(core, seed)
+        # Two programs may be at the two functions: each hears what is for it.
+        self.join(Function.SERIAL)
         self._device = core
         self.usb = UsbDevice(core.profile.capabilities.serial_number, self._look)
         self._due: list[tuple[int, int, str]] = []
@@ -90,14 +89,16 @@ class UsbAttachedDevice(AttachedDevice):
         for frame in self.usb.take_urgent():
             # By the control endpoint: before everything that is still on its way.
             self.core.advance(at_ns)
-            self.core.receive(frame)
-        heard = self.usb.take_heard()
-        if heard:
-            self.hear(heard, at_ns)
+            self.core.receive(frame, Function.VENDOR)
+        for function in Function:
+            heard = self.usb.take_heard(function)
+            if heard:
+                self.hear(heard, at_ns, function)
         super().advance(at_ns)
-        arrived = self.take(at_ns)
-        if arrived and self.on_bus:
-            self.usb.feed(arrived)
+        for function in Function:
+            arrived = self.take(at_ns, function)
+            if arrived and self.on_bus:
+                self.usb.feed(arrived, function)
         self._watch_processor(at_ns)
 
     def _watch_processor(self, at_ns: int) -> None:
@@ -117,7 +118,8 @@ class UsbAttachedDevice(AttachedDevice):
     def _cut_off(self) -> None:
         """Nothing that was on its way between host and device arrives."""
         self.cut()
-        self.core.drop_line(LINE)
+        for function in Function:
+            self.core.drop_line(function)
 
     def _strike(self, name: str, at_ns: int) -> None:
         if name == faults.UNPLUG:

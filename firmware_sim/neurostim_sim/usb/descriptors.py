@@ -1,6 +1,6 @@
 """What the device says of itself on the bus: identity, functions and endpoints as data, and their bytes.
 
-A composite device of two functions that carry the same bytes: a serial port (CDC-ACM, interfaces 0 and 1)
+A composite device of two functions that speak the same protocol: a serial port (CDC-ACM, interfaces 0 and 1)
 and a vendor interface (2). Windows binds WinUSB to the vendor interface by Microsoft's OS 2.0 descriptors.
 """
 

@@ -6,6 +6,7 @@ host is announced on the interrupt endpoint, so that a host need not keep asking
 
 from __future__ import annotations
 
+import enum
 import struct
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -34,6 +35,13 @@ CRITICAL: Final = frozenset(
 )
 
 Look = Callable[[], tuple[DeviceState, StopCause, FaultCode]]
+
+
+class Function(enum.IntEnum):
+    """What a program of a host opens; the number is that of its line to the device."""
+
+    VENDOR = 0
+    SERIAL = 1
 
 
 class UsbDevice:
@@ -116,22 +124,24 @@ class UsbDevice:
 
     # What the device does.
 
-    def take_heard(self) -> bytes:
-        """Whole frames that the host has sent."""
-        return b"".join(pipe.take_frames() for pipe in self._out)
+    def take_heard(self, function: Function = Function.VENDOR) -> bytes:
+        """Whole frames that have come by a function."""
+        pipe = self._vendor_out if function is Function.VENDOR else self._serial_out
+        return pipe.take_frames()
 
     def take_urgent(self) -> list[bytes]:
         """Stop frames that came by the control endpoint."""
         frames, self._urgent = self._urgent, []
         return frames
 
-    def feed(self, data: bytes) -> None:
-        """Send bytes to whoever uses a function."""
+    def feed(self, data: bytes, function: Function = Function.VENDOR) -> None:
+        """Send bytes by a function, where somebody uses it."""
         if not self.configuration:
             return
-        if self._serial_opened or self._serial_out.heard_any:
-            self._serial_in.offer(data)
-        if self._vendor_in.waiting or self._vendor_out.heard_any:
+        if function is Function.SERIAL:
+            if self._serial_opened or self._serial_out.heard_any:
+                self._serial_in.offer(data)
+        elif self._vendor_in.waiting or self._vendor_out.heard_any:
             self._vendor_in.offer(data)
             self._announce(data)
         self._run()

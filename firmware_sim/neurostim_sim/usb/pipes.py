@@ -121,7 +121,7 @@ class OutPipe:
         self._frames.clear()
 
     def _take(self, packet: bytes) -> None:
-        # Both functions end in one device: a frame of one must not be cut in two by a frame of the other.
+        # Only whole frames go on: a stop by control comes on the same line, and must not cut one in two.
         whole, delimiter, rest = (self._held + packet).rpartition(DELIMITER)
         if len(rest) > HOLD_BYTES:
             rest = b""
