@@ -9,8 +9,9 @@ import pytest
 from neurostim.core.errors import ProtocolError
 from neurostim.wire import messages, straight_code
 from neurostim.wire.description import INTEGERS, Field, RecordText
-from neurostim.wire.fields import Layout, Wholes
+from neurostim.wire.fields import Data, Layout, Wholes
 from neurostim.wire.layout import Record
+from neurostim.wire.messages import MESSAGES
 from support.wire_strategies import examples
 
 
@@ -54,6 +55,38 @@ def test_reading_straight_says_what_reading_by_field_says(message):
             cls.LAYOUT.check(outcome)
     assert accepted
     assert refused
+
+
+WITH_DATA = [cls for cls in MESSAGES.values() if isinstance(cls.LAYOUT.tail, Data)]
+
+
+@pytest.mark.parametrize("cls", WITH_DATA, ids=lambda cls: cls.__name__)
+def test_data_of_every_length_near_its_bounds_is_read_the_same(cls):
+    tail = cls.LAYOUT.tail
+    (example,) = [message for message in examples() if type(message) is cls]
+    head = example.encode()[: cls.LAYOUT.size]
+    lengths = {
+        0,
+        1,
+        max(tail.low - 1, 0),
+        tail.low,
+        tail.low + 1,
+        tail.high - 1,
+        tail.high,
+        tail.high + 1,
+        5000,
+    }
+    for length in lengths:
+        payload = head + length.to_bytes(2, "little") + bytes(length)
+        outcome = told(cls.decode, payload)
+        assert outcome == told(cls.decode_by_field, payload)
+        assert isinstance(outcome, cls) is (tail.low <= length <= tail.high)
+
+
+@pytest.mark.parametrize("message", examples(), ids=lambda message: type(message).__name__)
+def test_bytes_that_can_change_are_read_the_same(message):
+    cls, payload = type(message), bytearray(message.encode())
+    assert told(cls.decode, payload) == told(cls.decode_by_field, payload)
 
 
 @pytest.mark.parametrize("kind", INTEGERS)
