@@ -32,6 +32,7 @@ T = TypeVar("T")
 ORIGIN_NS = 1_000_000_000
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_MS = 86_400_000
+NEVER = 1 << 62
 
 
 class VirtualHost(WireStimulator):
@@ -47,6 +48,12 @@ class VirtualHost(WireStimulator):
         How the monitor is told of its frames.
     key : DeviceKey, optional
         What the device gave it when it was paired.
+
+    Attributes
+    ----------
+    wakes_ns : int
+        True time at which its core wants to be polled [ns]: found again after everything that is done with
+        the core. `NEVER` while it waits for nothing or stands still.
     """
 
     def __init__(
@@ -60,6 +67,7 @@ class VirtualHost(WireStimulator):
         self.frozen_ns = 0
         self.stuck_ns = 0
         self.slept_ns = 0
+        self.wakes_ns = NEVER
         self.inbox: list[bytes] = []
         self._supervisor = Supervisor()
         self.core = HostCore(
@@ -71,9 +79,6 @@ class VirtualHost(WireStimulator):
         )
         self.core.record(world.recorded)
         self._key = key
-        # What the core said last it waits for: asked again only after something was done with the core.
-        self._due_ns: int | None = None
-        self._asked = False
         self.lanes = EventLanes()
 
     # The clock of this computer.
@@ -95,15 +100,6 @@ class VirtualHost(WireStimulator):
 
     # What the world does with it.
 
-    def due_ns(self) -> int | None:
-        """True time at which its core wants to be polled [ns]."""
-        if self.frozen_ns > self.world.now_ns:
-            return None
-        if not self._asked:
-            self._due_ns, self._asked = self.core.next_deadline_ns(), True
-        due = self._due_ns
-        return None if due is None else due - ORIGIN_NS + self.slept_ns
-
     def poll(self) -> None:
         """Let the core do what is due."""
         if self.frozen_ns <= self.world.now_ns:
@@ -119,6 +115,12 @@ class VirtualHost(WireStimulator):
             return
         self.core.feed(data, self.monotonic_ns())
         self._after()
+
+    def freeze(self, until_ns: int, slept_ns: int = 0) -> None:
+        """Stand still up to a true time, and sleep for so long meanwhile [ns]."""
+        self.frozen_ns = max(self.frozen_ns, until_ns)
+        self.slept_ns += slept_ns
+        self._find_next()
 
     def thaw(self) -> None:
         """Go on after standing still: everything that came is there at once."""
@@ -136,11 +138,15 @@ class VirtualHost(WireStimulator):
 
     def _after(self) -> None:
         """Take what the core has to tell and to send; called after everything that is done with it."""
-        self._asked = False
         happenings = self.core.take_happenings()
         if happenings:
             self.lanes.put(happenings)
         self.world.collect(self)
+        self._find_next()
+
+    def _find_next(self) -> None:
+        due = self.core.next_deadline_ns() if self.frozen_ns <= self.world.now_ns else None
+        self.wakes_ns = NEVER if due is None else self.true_ns(due)
 
     # Waiting lets the world go on.
 
@@ -154,7 +160,7 @@ class VirtualHost(WireStimulator):
         world = self.world
         world.collect(self)
         while True:
-            end_ns = end - ORIGIN_NS + self.slept_ns
+            end_ns = self.true_ns(end)
             busy_ns = max(self.frozen_ns, self.stuck_ns)
             now_ns = world.now_ns
             if now_ns >= busy_ns and (now_ns >= end_ns or done()):
@@ -246,7 +252,7 @@ class VirtualHost(WireStimulator):
     def settle_by_decision(self, reason: str) -> None:
         """End an uncertainty because a person has looked."""
         self.core.settle_by_decision(self.monotonic_ns(), reason)
-        self._asked = False
+        self._find_next()
 
     @property
     def link_counters(self) -> LinkCounters:

@@ -95,9 +95,7 @@ def _strike_host(world: World, what: str, value: int) -> bool:
         case "stuck-thread":
             host.stuck_ns = max(host.stuck_ns, now + value)
         case _:
-            host.frozen_ns = max(host.frozen_ns, now + value)
-            if what == "asleep":
-                host.slept_ns += value
+            host.freeze(now + value, value if what == "asleep" else 0)
 
             def thaw() -> None:
                 if not host.dead and host.frozen_ns <= world.now_ns:

@@ -186,9 +186,7 @@ class World:
         if due is not None and due < moment:
             moment = due
         for host in self.hosts:
-            wants = host.due_ns()
-            if wants is not None and wants < moment:
-                moment = wants
+            moment = min(moment, host.wakes_ns)
         now = self.now_ns
         if moment > now:
             self.now_ns = now = moment
@@ -198,8 +196,7 @@ class World:
         if due is not None and due <= now:
             self.run_device()
         for host in tuple(self.hosts):
-            wants = host.due_ns()
-            if wants is not None and wants <= now:
+            if host.wakes_ns <= now:
                 host.poll()
 
     def pass_ns(self, duration_ns: int) -> None:

@@ -264,9 +264,9 @@ class Journal:
         self.close()
 
     def _write_all(self, line: bytes) -> None:
-        left = memoryview(line)
+        left = line
         while left:
-            taken = self._file.write(bytes(left))
+            taken = self._file.write(left)
             if taken <= 0:
                 raise OSError("the system took no bytes")
             left = left[taken:]
