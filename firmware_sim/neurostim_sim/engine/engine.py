@@ -293,28 +293,20 @@ class PulseEngine:
 
     def totals(self) -> Totals:
         """Dose so far, exact."""
-        dose, state = self._machine.dose, self._machine.state
-
-        def charge(counters: NDArray[np.int64], place: int) -> int:
-            return int(counters[place]) * kernel.AC_PER_NC + int(counters[place + 1])
-
+        # As lists at once: taking single numbers out of an array costs more than all of them together.
+        dose, state = self._machine.dose.tolist(), self._machine.state.tolist()
         contacts = {
             contact: ContactTotals(
-                int(dose[c, at.D_PULSES]),
-                charge(dose[c], at.D_CATHODIC),
-                charge(dose[c], at.D_ANODIC),
-                charge(dose[c], at.D_RECOVERED),
+                row[at.D_PULSES],
+                _charge(row, at.D_CATHODIC),
+                _charge(row, at.D_ANODIC),
+                _charge(row, at.D_RECOVERED),
             )
-            for c, contact in enumerate(self.contacts)
+            for contact, row in zip(self.contacts, dose, strict=True)
         }
         rows = [state[self._row_of[i]] for i in range(len(self.plans))]
         areas = tuple(
-            AreaTotals(
-                int(row[at.S_PULSES]),
-                charge(row, at.S_STIM),
-                int(row[at.S_CLIPPED]),
-                int(row[at.S_DROPPED]),
-            )
+            AreaTotals(row[at.S_PULSES], _charge(row, at.S_STIM), row[at.S_CLIPPED], row[at.S_DROPPED])
             for row in rows
         )
         return Totals(contacts, areas)
@@ -519,3 +511,8 @@ class PulseEngine:
         return faded_runs(
             plan, self.amplitudes_na[plan.index], first_unit if first_unit is not None else 0, onsets, fades
         )
+
+
+def _charge(counters: Sequence[int], place: int) -> int:
+    """A charge [aC] from its pair of whole nC and remainder."""
+    return counters[place] * kernel.AC_PER_NC + counters[place + 1]

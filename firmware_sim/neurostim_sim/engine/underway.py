@@ -23,6 +23,12 @@ class UnderWay:
         self._rows: Rows = np.zeros((0, at.T_COUNT), np.int64)
         self._before: NDArray[np.float64] | None = None
 
+    def copy(self) -> UnderWay:
+        """Another one that holds the same."""
+        other = UnderWay.__new__(UnderWay)
+        other._rows, other._before = self._rows, self._before
+        return other
+
     @property
     def end(self) -> int:
         """When the last held row ends [ticks]; 0 where none is held."""
