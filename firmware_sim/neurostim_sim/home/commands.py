@@ -18,6 +18,7 @@ from neurostim_sim.home.release import (
     require_ranges,
     verified,
 )
+from neurostim_sim.home.usage import RESERVE
 from neurostim_sim.records import NO_DIGEST, Slot
 from neurostim_sim.sessions import Refusal, Session
 
@@ -48,6 +49,12 @@ def require_subject(device: DeviceCore, session: Session, subject: str) -> None:
         raise Refusal(ErrorCode.SUBJECT_MISMATCH)
 
 
+def _require_room(device: DeviceCore) -> None:
+    """Refuse a release that would expire as it begins: nothing is given that cannot be recorded."""
+    if device.home.usage.room < 2 * RESERVE:
+        raise Refusal(ErrorCode.EXPIRY, 0, "the usage log has no room: retire the device")
+
+
 def _slot(device: DeviceCore, number: int) -> Slot:
     if number >= len(device.memory.slots):
         raise Refusal(ErrorCode.BAD_SLOT)
@@ -67,6 +74,7 @@ def _begin(device: DeviceCore, request: m.ReleaseBegin, session: Session | None)
     _require_quiet(device)
     require_subject(device, session, request.subject)
     require_end(request.expires_s, corridor=request.corridor)
+    _require_room(device)
     number = device.home.state.kept["number"] + 1
     device.home.draft = Release(number, request.subject, request.expires_s, request.corridor, request.wall_s)
     device.home.draft_session = session.number
