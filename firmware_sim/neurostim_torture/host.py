@@ -51,6 +51,8 @@ class VirtualHost(WireStimulator):
 
     Attributes
     ----------
+    frozen_ns, busy_ns : int
+        True time up to which all of it stands still; and up to which the person's thread does [ns].
     wakes_ns : int
         True time at which its core wants to be polled [ns]: found again after everything that is done with
         the core. `NEVER` while it waits for nothing or stands still.
@@ -65,7 +67,7 @@ class VirtualHost(WireStimulator):
         self.dead = False
         self.port = True
         self.frozen_ns = 0
-        self.stuck_ns = 0
+        self.busy_ns = 0
         self.slept_ns = 0
         self.wakes_ns = NEVER
         self.inbox: list[bytes] = []
@@ -119,6 +121,7 @@ class VirtualHost(WireStimulator):
     def freeze(self, until_ns: int, slept_ns: int = 0) -> None:
         """Stand still up to a true time, and sleep for so long meanwhile [ns]."""
         self.frozen_ns = max(self.frozen_ns, until_ns)
+        self.busy_ns = max(self.busy_ns, until_ns)
         self.slept_ns += slept_ns
         self._find_next()
 
@@ -160,9 +163,8 @@ class VirtualHost(WireStimulator):
         world = self.world
         world.collect(self)
         while True:
-            end_ns = self.true_ns(end)
-            busy_ns = max(self.frozen_ns, self.stuck_ns)
-            now_ns = world.now_ns
+            end_ns = end - ORIGIN_NS + self.slept_ns
+            busy_ns, now_ns = self.busy_ns, world.now_ns
             if now_ns >= busy_ns and (now_ns >= end_ns or done()):
                 return
             world.step(max(end_ns, busy_ns))

@@ -93,7 +93,7 @@ def _strike_host(world: World, what: str, value: int) -> bool:
         case "time-jump":
             world.jumped_s = max(-LONGEST_JUMP_S, min(LONGEST_JUMP_S, world.jumped_s + value))
         case "stuck-thread":
-            host.stuck_ns = max(host.stuck_ns, now + value)
+            host.busy_ns = max(host.busy_ns, now + value)
         case _:
             host.freeze(now + value, value if what == "asleep" else 0)
 
