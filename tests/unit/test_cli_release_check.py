@@ -6,12 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from neurostim.cli.release_check import require_possible
+from neurostim.cli.release_check import (
+    LEAST_BATTERY_PERMILLE,
+    LEAST_RAMP_NS,
+    require_battery,
+    require_possible,
+)
 from neurostim.cli.release_words import Wanted, read_reasons, read_wanted
-from neurostim.core.errors import ConfigError, SafetyError
+from neurostim.core.errors import ConfigError, DeviceFault, SafetyError
 from neurostim.core.hardware import Capabilities
 from neurostim.core.program import Ramp
 from neurostim.safety.profiles import profile
+from neurostim.session.home import MAX_SLOTS
+from neurostim_sim.home import battery, commands, release
 
 NAMES = ["Walking", "Resting"]
 WHY = "bench load, nobody connected"
@@ -110,6 +117,16 @@ def test_a_warning_that_no_measurement_takes_away_needs_its_programs_own_reason(
     require_possible(both, read_reasons([f"Resting/{code}={WHY}" for code in codes], NAMES), able)
 
 
+@pytest.mark.parametrize(("level", "goes"), [(151, True), (150, False), (0, False)])
+def test_a_battery_that_the_device_would_refuse_is_refused_before_a_measurement(level, goes):
+    if goes:
+        require_battery(level)
+        return
+    with pytest.raises(DeviceFault) as refused:
+        require_battery(level)
+    assert refused.value.code == "battery"
+
+
 def test_a_start_that_rises_too_fast_does_not_go_home(able):
     one, other = wanted(able=able)
     area = one.program.areas[0]
@@ -117,6 +134,12 @@ def test_a_start_that_rises_too_fast_does_not_go_home(able):
     with pytest.raises(ConfigError) as refused:
         require_possible([replace(one, program=fast), other], read_reasons([], NAMES), able)
     assert refused.value.problems[0].place.startswith("Walking")
+
+
+def test_what_the_host_refuses_beforehand_is_what_the_device_refuses():
+    assert LEAST_RAMP_NS == release.LEAST_RAMP_NS
+    assert LEAST_BATTERY_PERMILLE == battery.LOW_PERMILLE
+    assert MAX_SLOTS == commands.MOST_PROGRAMS
 
 
 def test_more_programs_than_the_device_has_slots_and_a_name_too_long_are_refused(able):

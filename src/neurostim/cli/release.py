@@ -72,7 +72,7 @@ def release(
 
     From then on only the patient's own control starts, steps, switches and stops, until ``takeback``.
     """
-    from neurostim.cli.release_check import require_possible
+    from neurostim.cli.release_check import require_battery, require_possible
     from neurostim.cli.release_words import read_reasons, read_wanted
     from neurostim.cli.run import settle_earlier
     from neurostim.session.home import HomeSession, release_of
@@ -91,6 +91,7 @@ def release(
         wanted = read_wanted(program, patient_range or [], stimulator.capabilities.grid.step_na)
         reasons = read_reasons(acknowledge or [], [one.name for one in wanted])
         require_possible(wanted, reasons, stimulator.capabilities)
+        require_battery(stimulator.status().result().battery_permille)
         settle_earlier(folder, stimulator, settle, screen)
         approved = prepare(stimulator, wanted, folder, subject, reasons, screen, clear=clear)
         asked = release_of(subject, approved, expires_s=None if days is None else days * DAY_S)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from neurostim.core.errors import ConfigError, Problem, SafetyError
+from neurostim.core.errors import ConfigError, DeviceFault, Problem, SafetyError
 from neurostim.core.units import format_time
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ Reasons = Mapping[str, Mapping[str, str]]
 
 LEAST_RAMP_NS: Final = 2_000_000_000
 """A patient's start rises for at least this long; the device refuses less (default ramp)."""
+
+LEAST_BATTERY_PERMILLE: Final = 150
+"""RELEASE_COMMIT needs more than this (specification, section 15) [0.1 %]."""
 
 
 def require_possible(wanted: Sequence[Wanted], reasons: Reasons, capabilities: Capabilities) -> None:
@@ -62,6 +65,24 @@ def require_possible(wanted: Sequence[Wanted], reasons: Reasons, capabilities: C
         },
         reasons,
     )
+
+
+def require_battery(level_permille: int) -> None:
+    """Refuse a battery with which the device does not let itself be released.
+
+    Raises
+    ------
+    DeviceFault
+        Code ``battery``.
+    """
+    if level_permille <= LEAST_BATTERY_PERMILLE:
+        raise DeviceFault(
+            f"the battery is at {level_permille / 10:g} %",
+            fault="battery",
+            remedy=f"Put fresh batteries in: a device goes home above {LEAST_BATTERY_PERMILLE / 10:g} %. "
+            "Nothing was delivered.",
+            code="battery",
+        )
 
 
 def require_reasons(warned: Mapping[str, Iterable[Finding]], reasons: Reasons) -> None:
