@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from neurostim.wire.messages import EventCode
-from neurostim_sim.records import Memory, Replaced, Slot
+from neurostim_sim.records import Memory, Slot
+from neurostim_sim.store import Replaced
 
 ROOM: Final = "assignment"
 

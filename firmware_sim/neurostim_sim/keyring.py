@@ -15,7 +15,8 @@ from neurostim.wire import messages as m
 from neurostim.wire.messages import EventCode
 from neurostim.wire.pairing import format_code, pairing_psk
 from neurostim_sim.clock import DeviceClock
-from neurostim_sim.records import Memory, Replaced
+from neurostim_sim.records import Memory
+from neurostim_sim.store import Replaced
 
 SECOND_NS: Final = 1_000_000_000
 KEY_BYTES: Final = 32

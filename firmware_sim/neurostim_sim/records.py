@@ -19,7 +19,7 @@ from neurostim.wire.messages import (
     RangeOfArea,
     StopCause,
 )
-from neurostim_sim.store import Store
+from neurostim_sim.store import Replaced, Store
 
 LOG_RECORDS: Final = 256
 DOSES_KEPT: Final = 32
@@ -41,10 +41,6 @@ _COUNTERS: Final = (
     "log_next",
 )
 _counters_of: Final = attrgetter(*_COUNTERS)
-
-
-class Replaced(dict[str, Any]):
-    """A document of a room that is replaced by another one, never changed: a save looks at it once."""
 
 
 @dataclass

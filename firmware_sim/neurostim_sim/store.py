@@ -20,7 +20,7 @@ from neurostim_sim import medium as media
 from neurostim_sim.medium import Medium, MemoryMedium, PowerCut
 from neurostim_sim.region import Region
 
-__all__ = ["BANK_BYTES", "FileMedium", "Medium", "MemoryMedium", "PowerCut", "Store"]
+__all__ = ["BANK_BYTES", "Edited", "FileMedium", "Medium", "MemoryMedium", "PowerCut", "Replaced", "Store"]
 
 _HEADER: Final = struct.Struct("<4sQII")
 _MAGIC: Final = b"NSS2"
@@ -36,6 +36,30 @@ BANK_BYTES: Final = 1 << 18
 JOURNAL_BYTES: Final = 1 << 15
 REGIONS_AT: Final = 2 * BANK_BYTES
 _CLOSING_BYTES: Final = 256
+
+
+class Replaced(dict[str, Any]):
+    """A document that is replaced by another one, never changed: it is looked at once."""
+
+
+class Edited(dict[str, Any]):
+    """A document that changes value by value: what stays the same object is not encoded again.
+
+    What changes in place must be a plain list or dict; all else is a number, a text, a tuple or `Replaced`.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._texts: dict[str, tuple[Any, str]] = {}
+
+    def text(self) -> str:
+        """As the store keeps it."""
+        texts = self._texts
+        for name, value in self.items():
+            held = texts.get(name)
+            if held is None or held[0] is not value or type(value) is list or type(value) is dict:
+                texts[name] = (value, str(value) if type(value) is int else _text(value))
+        return "{" + ",".join([f'"{name}":{texts[name][1]}' for name in self]) + "}"
 
 
 class FileMedium(media.FileMedium):
@@ -111,7 +135,7 @@ class Store:
         """
         changed: dict[str, str] = {}
         for name, value in changes.items():
-            text = _text(value)
+            text = value.text() if type(value) is Edited else _text(value)
             if self._texts.get(name, _NULL) == text:
                 continue
             changed[name] = text

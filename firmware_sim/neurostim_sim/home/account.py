@@ -15,6 +15,7 @@ from neurostim_sim.delivery import Delivery
 from neurostim_sim.home.state import HomeState
 from neurostim_sim.home.usage import UsageLog, charge_of, charge_parts
 from neurostim_sim.records import DoseRecord, Memory
+from neurostim_sim.store import Replaced
 
 _KINDS: Final = (UsageKind.HOUR_CONTACT, UsageKind.HOUR_ANODIC, UsageKind.HOUR_RECOVERED)
 _PLACES: Final = {UsageKind.HOUR_CONTACT: 1, UsageKind.HOUR_ANODIC: 2, UsageKind.HOUR_RECOVERED: 3}
@@ -143,7 +144,7 @@ class Account:
 
     def _mark(self, opened: dict[str, Any] | None) -> None:
         kept = self._state.kept
-        kept["base"] = [[contact, *values] for contact, values in self._memory.contacts.items()]
+        kept["base"] = tuple((contact, *values) for contact, values in self._memory.contacts.items())
         kept["usage_from"] = self._usage.next_index
         kept["open"] = opened
 
@@ -191,8 +192,8 @@ class Account:
                 )
 
 
-def _open_of(dose: DoseRecord, tick: int, pulses: int, clipped: list[int]) -> dict[str, Any]:
-    return {"dose": dose.number, "slot": dose.slot, "tick": tick, "pulses": pulses, "clipped": clipped}
+def _open_of(dose: DoseRecord, tick: int, pulses: int, clipped: list[int]) -> Replaced:
+    return Replaced(dose=dose.number, slot=dose.slot, tick=tick, pulses=pulses, clipped=clipped)
 
 
 def _told_of(records: Iterable[UsageRecord], contact: int) -> list[int | None]:

@@ -43,6 +43,8 @@ from neurostim_sim.records import DoseRecord, Memory
 from neurostim_sim.selftest import failing, heal, is_whole
 from neurostim_sim.sessions import Refusal
 
+_DAY_LEFT: Final = Signal.DAY_LEFT.name
+_BATTERY_LOW: Final = Signal.BATTERY_LOW.name
 SECOND_NS: Final = 1_000_000_000
 HOUR_NS: Final = 3_600_000_000_000
 REPEAT_NS: Final = 400_000_000
@@ -251,7 +253,7 @@ class Home:
         if self.state.locked_us:
             return Unheeded.LOCKED
         now_us = self.state.powered_us
-        starts: list[int] = self.state.kept["starts"]
+        starts: tuple[int, ...] = self.state.kept["starts"]
         seconds = lock_after(starts, now_us)
         if seconds:
             self.state.kept["locked_us"] = now_us + seconds * 1_000_000
@@ -408,7 +410,7 @@ class Home:
         if release is not None and not self.state.expired:
             end_us = release.expires_s * 1_000_000
             times.append(max(now_ns, self.state.device_ns_of(end_us)))
-            if Signal.DAY_LEFT.name not in self.state.kept["signalled"]:
+            if _DAY_LEFT not in self.state.kept["signalled"]:
                 times.append(max(now_ns, self.state.device_ns_of(max(0, end_us - DAY_US))))
         if self._held is Button.DOWN:
             times.append(max(now_ns, self._repeat_ns))
@@ -501,8 +503,8 @@ class Home:
         if state.expired:
             return
         left = state.left_us
-        if left <= DAY_US and Signal.DAY_LEFT.name not in state.kept["signalled"]:
-            state.kept["signalled"].append(Signal.DAY_LEFT.name)
+        if left <= DAY_US and _DAY_LEFT not in state.kept["signalled"]:
+            state.kept["signalled"] += (_DAY_LEFT,)
             self._note(EventCode.EXPIRING, value=left // 1_000_000)
             self._tell(UsageKind.SIGNAL, value=2)
         if left == 0 or self.usage.room < RESERVE:
@@ -525,8 +527,8 @@ class Home:
         if not self._test_parts():
             return
         level = self._hardware.battery
-        if level <= battery.LOW_PERMILLE and Signal.BATTERY_LOW.name not in self.state.kept["signalled"]:
-            self.state.kept["signalled"].append(Signal.BATTERY_LOW.name)
+        if level <= battery.LOW_PERMILLE and _BATTERY_LOW not in self.state.kept["signalled"]:
+            self.state.kept["signalled"] += (_BATTERY_LOW,)
             self._note(EventCode.BATTERY, value=level)
             self._tell(UsageKind.SIGNAL, value=1)
         if level <= battery.FLOOR_PERMILLE:

@@ -12,6 +12,7 @@ from neurostim.wire.messages import NO_SLOT
 from neurostim_sim.clock import DeviceClock
 from neurostim_sim.home.release import Release
 from neurostim_sim.records import Memory
+from neurostim_sim.store import Edited, Replaced
 
 SECTION: Final = "home"
 CHECKPOINT_NS: Final = 60_000_000_000
@@ -27,12 +28,12 @@ _FRESH: Final[dict[str, Any]] = {
     "number": 0,
     "spent_us": 0,
     "chosen": NO_SLOT,
-    "starts": [],
+    "starts": (),
     "locked_us": 0,
-    "signalled": [],
+    "signalled": (),
     "measured_us": None,
     "floor": 1,
-    "base": [],
+    "base": (),
     "usage_from": 1,
     "open": None,
 }
@@ -50,21 +51,28 @@ class HomeState:
     def __init__(self, memory: Memory, clock: DeviceClock) -> None:
         self._clock = clock
         held = memory.extra.get(SECTION, {})
-        self.kept: dict[str, Any] = {**_FRESH, **held}
+        self.kept = Edited({**_FRESH, **held})
         memory.extra[SECTION] = self.kept
+        # Nothing in it changes in place, so what stays need not be encoded again.
+        self.kept["base"] = tuple(map(tuple, self.kept["base"]))
+        self.kept["starts"] = tuple(self.kept["starts"])
+        self.kept["signalled"] = tuple(self.kept["signalled"])
+        if self.kept["open"] is not None:
+            self.kept["open"] = Replaced(self.kept["open"])
         self.release: Release | None = None
         if self.kept["release"] is not None:
+            self.kept["release"] = Replaced(self.kept["release"])
             self.release = Release.from_document(self.kept["release"])
         self._spent_us: int = self.kept["spent_us"]
         if self.active:
             # The time since the last checkpoint is unknown: all of it may have passed.
             self._spent_us += LOST_US
             # It brings the end of the release nearer, and makes neither starts nor a lockout older.
-            starts: list[int] = self.kept["starts"]
+            starts: tuple[int, ...] = self.kept["starts"]
             locked_us = self.kept["locked_us"]
             self.kept.update(
                 spent_us=self._spent_us,
-                starts=[at + LOST_US for at in starts],
+                starts=tuple(at + LOST_US for at in starts),
                 locked_us=locked_us and locked_us + LOST_US,
             )
 
@@ -106,21 +114,21 @@ class HomeState:
         self.kept.update(
             active=True,
             expired=False,
-            release=release.document(),
+            release=Replaced(release.document()),
             sha256=digest.hex(),
             number=release.number,
             spent_us=0,
             chosen=release.programs[0].slot,
-            starts=[],
+            starts=(),
             locked_us=0,
-            signalled=[],
+            signalled=(),
             measured_us=None,
             open=None,
         )
 
     def end(self) -> None:
         """The device was taken back."""
-        self.kept.update(active=False, chosen=NO_SLOT, starts=[], locked_us=0, signalled=[], open=None)
+        self.kept.update(active=False, chosen=NO_SLOT, starts=(), locked_us=0, signalled=(), open=None)
 
     def checkpoint(self) -> None:
         """Bring the powered time up to date; durable with the next save."""
@@ -131,5 +139,5 @@ class HomeState:
         """Forget the release, and every usage record below an index, when the device changes hands."""
         number = self.kept["number"]
         self.kept.update(_FRESH)
-        self.kept.update(number=number, floor=floor, usage_from=floor, starts=[], signalled=[], base=[])
+        self.kept.update(number=number, floor=floor, usage_from=floor)
         self.release = None
