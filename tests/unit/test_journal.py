@@ -296,6 +296,61 @@ def test_changed_content_with_a_right_check_sum_and_the_old_digest_is_found(tmp_
         read_journal(path)
 
 
+def resealed(path: Path, **texts: str) -> None:
+    """Write the last record anew with these texts of its values, and seal it as somebody would who can."""
+    import hashlib
+    import zlib
+
+    lines = path.read_bytes().splitlines()
+    body = json.loads(lines[-1])
+    values = {
+        name: json.dumps(value, separators=(",", ":"))
+        for name, value in body.items()
+        if name not in ("crc", "hash")
+    } | texts
+
+    def text() -> str:
+        return "{" + ",".join(f'"{name}":{values[name]}' for name in sorted(values)) + "}"
+
+    values["hash"] = json.dumps(hashlib.sha256(text().encode()).hexdigest())
+    values["crc"] = json.dumps(f"{zlib.crc32(text().encode()):08x}")
+    lines[-1] = text().encode()
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def test_a_record_that_somebody_can_seal_is_read(tmp_path) -> None:
+    path = written(tmp_path)
+    resealed(path, data='{"number":99}')
+    assert read_journal(path).records[-1].data == {"number": 99}
+
+
+@pytest.mark.parametrize("data", ['{"number": 99}', '{"b":1,"a":2}', '{"a":1,"a":1}', '{"name":"\\u0061"}'])
+def test_a_record_in_another_form_is_refused_whatever_its_seals(tmp_path, data) -> None:
+    path = written(tmp_path)
+    resealed(path, data=data)
+    with pytest.raises(JournalError, match="form"):
+        read_journal(path)
+
+
+@pytest.mark.parametrize(
+    "texts", [{"data": "[]"}, {"kind": "3"}, {"seq": '"4"'}, {"host_ns": "null"}, {"at": "0"}]
+)
+def test_a_field_of_the_wrong_type_is_refused_whatever_its_seals(tmp_path, texts) -> None:
+    path = written(tmp_path)
+    resealed(path, **texts)
+    with pytest.raises(JournalError, match="wrong type"):
+        read_journal(path)
+
+
+@pytest.mark.parametrize("text", [',"hash":"', '","kind":"started","prev":"', '\\",\\"hash\\":\\"'])
+def test_text_that_looks_like_a_seal_is_read_back(tmp_path, text) -> None:
+    with create(tmp_path) as journal:
+        journal.append("event", {"hash": text, "text": text})
+        journal.append(text, {"kind": text})
+    last = read_journal(journal.path).records
+    assert (last[-2].data, last[-1].kind) == ({"hash": text, "text": text}, text)
+
+
 def test_another_file_is_no_journal(tmp_path) -> None:
     path = tmp_path / "x.journal.jsonl"
     path.write_bytes(b'{"a":1}\n')
