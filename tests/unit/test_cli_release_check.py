@@ -17,8 +17,7 @@ from neurostim.core.errors import ConfigError, DeviceFault, SafetyError
 from neurostim.core.hardware import Capabilities
 from neurostim.core.program import Ramp
 from neurostim.safety.profiles import profile
-from neurostim.session.home import MAX_SLOTS
-from neurostim_sim.home import battery, commands, release
+from neurostim_sim.home import battery, release
 
 NAMES = ["Walking", "Resting"]
 WHY = "bench load, nobody connected"
@@ -139,7 +138,6 @@ def test_a_start_that_rises_too_fast_does_not_go_home(able):
 def test_what_the_host_refuses_beforehand_is_what_the_device_refuses():
     assert LEAST_RAMP_NS == release.LEAST_RAMP_NS
     assert LEAST_BATTERY_PERMILLE == battery.LOW_PERMILLE
-    assert MAX_SLOTS == commands.MOST_PROGRAMS
 
 
 def test_more_programs_than_the_device_has_slots_and_a_name_too_long_are_refused(able):
