@@ -19,7 +19,7 @@ from neurostim_torture.monitor import (
     Setting,
     Violation,
 )
-from neurostim_torture.monitor.records import PowerWhat, Record
+from neurostim_torture.monitor.records import PowerWhat, Record, UsageRead
 from support.monitor_histories import (
     BEGAN,
     DIGEST,
@@ -133,3 +133,17 @@ def test_a_host_neither_starts_nor_changes_anything_at_home() -> None:
         assert "hosts-change-nothing-at-home" not in found(day(doses(BEGAN), asked, refused))
         before = replace(asked, at_ns=SECOND - 2 * MS), replace(done, at_ns=SECOND - MS)
         assert "hosts-change-nothing-at-home" not in found(day(doses(BEGAN), *before))
+
+
+def test_a_usage_log_may_state_a_bound_only_where_power_was_lost_and_no_larger_than_the_program() -> None:
+    whole = doses(BEGAN)
+    told, lost = counters(*whole), Power(BEGAN + 10 * SECOND, "reset")
+
+    def log(bound_ac: int) -> UsageRead:
+        return UsageRead(400 * SECOND, told, dict.fromkeys(told, bound_ac))
+
+    name = "usage-is-the-charge"
+    assert name not in found(day(whole, log(0)))
+    assert name in found(day(whole, log(1)))
+    assert name not in found(day(whole, log(1), lost))
+    assert name in found(day(whole, log(1 << 60), lost))
