@@ -1,8 +1,8 @@
 """Time of one message to the line and back, against the bare floor: struct, a C checksum and no stuffing.
 
 Run ``python benchmarks/wire_codec.py``. The floor is what no Python codec can be faster than: the same bytes
-packed by `struct`, closed by `zlib.crc32` and taken apart again, unstuffed, unchecked, untyped. ``make`` is what
-it takes to check the values of a message; ``both`` does not count it.
+packed by `struct`, closed by `zlib.crc32` and taken apart again, unstuffed, unchecked, untyped. ``make`` is
+what it takes to check the values of a message; ``both`` does not count it.
 """
 
 from __future__ import annotations
