@@ -36,7 +36,7 @@ def strike(world: World, fault: Fault) -> bool:
     # What is due is done before the hand comes: a measurement that ends now ends first.
     world.run_device()
     device, now = world.device, world.now_ns
-    touch: Callable[[], None]
+    touch: Callable[[], object]
     notices = device.supervision.hung_ns is None
     if what in _PRESSES or what == "hold":
         button, intent = _PRESSES[what] if what in _PRESSES else _BUTTONS[fault.value % len(_BUTTONS)]

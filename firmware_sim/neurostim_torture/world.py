@@ -207,7 +207,7 @@ class World:
 
     # ----------------------------------------------------------------------------------- device
 
-    def run_device(self, data: bytes = b"", touch: Callable[[], None] | None = None) -> None:
+    def run_device(self, data: bytes = b"", touch: Callable[[], object] | None = None) -> None:
         """Let the device come to the present moment, and take bytes or what a hand does to it."""
         device = self.device
         measuring, begun, began_ns = device.output.measurement, None, 0
