@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from neurostim.wire import messages as m
 from neurostim.wire.messages import FaultCode
 from neurostim_sim.core import DeviceCore
 from neurostim_sim.home.controls import Button
-from neurostim_sim.store import Edited, Replaced
+from neurostim_sim.store import Edited, MemoryMedium, Replaced
 from support.sim_bench import MS, SimHost, device, tonic
 
 TOUCHES: dict[str, Callable[[DeviceCore], object]] = {
@@ -45,6 +46,24 @@ def test_what_is_due_is_worked_out_anew_after(name: str, host: SimHost) -> None:
     assert before is not None
     TOUCHES[name](core)
     assert core.next_event_ns() == core._find_next()
+
+
+def test_what_is_due_is_worked_out_anew_after_a_command(host: SimHost) -> None:
+    before = host.core.next_event_ns()
+    assert host.ask(m.Stop()) is not None
+    assert host.core.next_event_ns() == host.core._find_next() != before
+
+
+def test_what_is_due_is_worked_out_anew_where_the_supply_fails_in_a_write() -> None:
+    medium = MemoryMedium()
+    host = SimHost(device("scs", medium=medium))
+    host.live_until(host.start(tonic()) + 330 * MS)
+    due = host.core.next_event_ns()
+    assert due is not None
+    medium.cut_after = medium.writes
+    host.core.press(Button.STOP)
+    assert host.core.dead
+    assert host.core.next_event_ns() is None
 
 
 def test_a_fault_that_comes_sooner_than_anything_else_is_due_next(host: SimHost) -> None:
