@@ -166,7 +166,7 @@ class Delivery:
 
     def clipped(self) -> list[int]:
         """Pulses of each area in which the rail limited a current."""
-        return [area.clipped for area in self.engine.totals().areas]
+        return self.engine.clipped
 
     @property
     def silent_tick(self) -> int | None:

@@ -139,7 +139,7 @@ class Supervision:
         delivery = output.delivery
         start = delivery.start if delivery else now
         areas = delivery.area_doses() if delivery else ()
-        clipped = sum(one.clipped for one in delivery.engine.totals().areas) if delivery else 0
+        clipped = sum(delivery.clipped()) if delivery else 0
         self._link.tell(
             m.Telemetry(
                 self._clock.now_us,

@@ -142,8 +142,8 @@ class PulseEngine:
         if self._silent is None:
             return None
         state = self._machine.state
-        caps = state[:, at.S_SHORT_CAP][state[:, at.S_SHORT] == 1]
-        last = int(caps.max()) if caps.size else 0
+        open_now, caps = state[:, at.S_SHORT].tolist(), state[:, at.S_SHORT_CAP].tolist()
+        last: int = max((cap for cap, is_open in zip(caps, open_now, strict=True) if is_open), default=0)
         if self._cut is None:
             # Pulses up to the silence may still open a stretch of their own.
             longest = max(plan.unit_occupancy + plan.image.interphase_ticks for plan in self.plans)
@@ -311,6 +311,12 @@ class PulseEngine:
         )
         return Totals(contacts, areas)
 
+    @property
+    def clipped(self) -> list[int]:
+        """Pulses of each area in which the rail limited a current."""
+        by_row = self._machine.state[:, at.S_CLIPPED].tolist()
+        return [by_row[self._row_of[index]] for index in range(len(self.plans))]
+
     def take_rows(self) -> NDArray[np.int64]:
         """Rows since the last call, columns of `layout`, contacts and areas of the image; not sorted."""
         self._keep_rows()
@@ -444,6 +450,8 @@ class PulseEngine:
 
     def _take_events(self) -> list[EngineEvent]:
         count = int(self._machine.noticed[0])
+        if not count:
+            return []
         found = [
             EngineEvent(
                 int(row[0]),
